@@ -1,0 +1,7 @@
+"""`python -m minimoe` is `minimoe`."""
+import sys
+
+from minimoe.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""The command line: arguments and messages, nothing else.
+
+Exit status: 0 done, 1 the run failed, 2 bad usage or bad input, 130 interrupted.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from minimoe.training.config import TrainConfig, parse_toml
+
+MODEL_WORDS = "folder written by `minimoe train --out`"
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but an error is one line and no usage dump."""
+
+    def error(self, message: str):
+        raise ValueError(f"{message}; see {self.prog} --help")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command and answers with its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")    # a cp1252 console cannot show every word
+    try:
+        command, values = parse(sys.argv[1:] if argv is None else argv)
+        from minimoe import commands                # late, so that --help and usage errors answer at once
+        return getattr(commands, command)(**values)
+    except KeyboardInterrupt:
+        return say("interrupted", 130)
+    except FloatingPointError as error:
+        return say(error, 1)
+    except (ValueError, TypeError, ImportError, RuntimeError) as error:
+        return say(error, 2)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return say(f"{error.filename}: {reason}" if error.filename else reason, 2)
+
+
+def say(message, status: int) -> int:
+    lines = str(message).strip().splitlines() or [type(message).__name__]
+    print(f"minimoe: {' '.join(lines[:3])}", file=sys.stderr)
+    return status
+
+
+def parse(argv: list[str]) -> tuple[str, dict]:
+    """(command, its values): command-line options win over those of --config."""
+    values = vars(build_parser().parse_args(argv))
+    command = values.pop("command")
+    known = values.pop("known")
+    if "config" in values:
+        values = read_config(values.pop("config"), known) | values
+    return command, values
+
+
+def read_config(path: str, known: set[str]) -> dict:
+    """The keys of a TOML file, which must be options of the command."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a UTF-8 text file ({error.reason} at byte {error.start})") from error
+    try:
+        values = parse_toml(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    for key in values:
+        if key not in known:
+            raise ValueError(f"{path}: there is no option {key!r} here; the options are {', '.join(sorted(known))}")
+    return values
+
+
+def build_parser() -> Parser:
+    parser = Parser(prog="minimoe", description="DA-MoE from scratch: experts per token from attention.",
+                    allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+
+    train = add(commands, "train", "train a classifier; without options: the built-in sentiment task")
+    add_train_options(train)
+    train.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out, if there is one")
+    train.add_argument("--baseline", action=argparse.BooleanOptionalAction,
+                       help="train a Switch Transformer on the same data too (default: for built-in tasks)")
+
+    evaluate = add(commands, "evaluate", "score a checkpoint")
+    evaluate.add_argument("--checkpoint", required=True, help=MODEL_WORDS)
+    evaluate.add_argument("--task", help="default: the task it was trained on")
+    evaluate.add_argument("--data-dir", help="folder with the GLUE files")
+    evaluate.add_argument("--split", help="default: test for a built-in task, dev for GLUE")
+    add_router(evaluate)
+
+    predict = add(commands, "predict", "classify a text")
+    predict.add_argument("text")
+    predict.add_argument("pair", nargs="?", help="second text, for tasks on pairs")
+    predict.add_argument("--checkpoint", required=True, help=MODEL_WORDS)
+    add_router(predict)
+
+    inspect = add(commands, "inspect", "show how many experts each word of a text gets")
+    inspect.add_argument("text")
+    inspect.add_argument("--checkpoint", help=MODEL_WORDS + "; default: the sentiment model in the package")
+    inspect.add_argument("--plot", metavar="FILE", help="draw it: .png, .svg or .pdf")
+    inspect.add_argument("--export", metavar="FILE.csv", help="write one row per assignment")
+    add_router(inspect)
+
+    add(commands, "gradcheck", "compare every operation's gradient with finite differences")
+    add(commands, "info", "what is installed and usable here")
+
+    for command in commands.choices.values():
+        known = {a.dest for a in command._actions} - {"help", "config", "text", "pair"}
+        command.set_defaults(known=known)
+    return parser
+
+
+def add(commands, name: str, text: str) -> Parser:
+    parser = commands.add_parser(name, help=text, description=text, argument_default=argparse.SUPPRESS,
+                                 allow_abbrev=False)
+    parser.add_argument("--backend", help="numpy, cupy or cudasim (default numpy)")
+    parser.add_argument("--seed", type=int, help="default 0")
+    parser.add_argument("--threads", type=int, help="threads of the matrix library")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there")
+    parser.add_argument("--config", metavar="FILE.toml", help="the same keys as the options; options win")
+    return parser
+
+
+def add_router(parser: Parser) -> None:
+    parser.add_argument("--router", help="FILE.py:CLASS, for a checkpoint trained with a router of your own")
+
+
+HELP = dict(
+    task="built-in: sentiment, acceptability, paraphrase; with --data-dir: cola sst2 mrpc rte stsb wnli qnli qqp mnli",
+    data_dir="folder with the GLUE files, as published: DIR/SST-2/train.tsv and so on",
+    router="da, switch, topk, topp, expert_choice or FILE.py:CLASS", experts="0 is the dense model",
+    importance="what makes a token important: rowmax, colmax, ...", allocation="importance to experts: ceil, budget, ...",
+    mean_experts="mean experts per token, for --allocation budget", warmup="share of the steps",
+    out="folder for checkpoint and log", save_every="steps between checkpoints",
+    init_from="folder of a pre-trained model", max_steps="stop after this many",
+)
+
+
+def add_train_options(parser: Parser) -> None:
+    """One option for every key of TrainConfig that the common options do not have."""
+    have = {a.dest for a in parser._actions}
+    types = {"int": int, "float": float, "str": str}
+    for f in fields(TrainConfig):
+        if f.name in have or f.name == "router_options":
+            continue
+        kind = next(types[part] for part in f.type.split(" | ") if part in types)
+        default = "" if f.default is None else f" (default {f.default})"
+        parser.add_argument("--" + f.name.replace("_", "-"), type=kind, help=HELP.get(f.name, "") + default)
+    parser.add_argument("--router-option", dest="router_options", action="append", type=key_value,
+                        metavar="KEY=VALUE", help="any keyword of the router; repeatable")
+
+
+def key_value(text: str) -> tuple[str, object]:
+    """("k", 2) of "k=2"; what is not JSON is a text."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value

@@ -1,0 +1,136 @@
+"""The transformer encoder: embeddings, pre-norm layers, a final norm. The expert layer takes the FFN's place."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from minimoe import ops
+from minimoe.backend import array_module
+from minimoe.models.config import EncoderConfig
+from minimoe.moe.layer import MoELayer
+from minimoe.moe.routing import Routing
+from minimoe.nn.attention import MultiHeadAttention
+from minimoe.nn.dropout import Dropout
+from minimoe.nn.embedding import Embedding
+from minimoe.nn.feedforward import FeedForward
+from minimoe.nn.module import Module, ModuleList
+from minimoe.nn.norm import LayerNorm
+from minimoe.tensor import Tensor, raw
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a model answers. hidden (B, S, d) after the final norm; logits (B, n_classes), (B, S, vocab) or None;
+    attentions: (B, H, S, S) per layer; routings: one Routing per expert layer."""
+
+    hidden: Tensor
+    logits: Tensor | None
+    attentions: list[Tensor]
+    routings: list[Routing]
+
+    @property
+    def aux_loss(self) -> Tensor:
+        """Sum of every expert layer's auxiliary losses; 0 for a dense model."""
+        return sum((routing.aux_loss for routing in self.routings), Tensor(0.0))
+
+
+class EncoderLayer(Module):
+    """x += D(attention(norm1(x))); x += D(experts or feed-forward(norm2(x)))."""
+
+    def __init__(self, config: EncoderConfig, experts: bool, *, rng, dropout_rng):
+        super().__init__()
+        rng = np.random.default_rng(rng)
+        self.norm1 = LayerNorm(config.d_model)
+        self.attention = MultiHeadAttention(config.d_model, config.n_heads, config.dropout, rng=rng,
+                                            dropout_rng=dropout_rng)
+        self.norm2 = LayerNorm(config.d_model)
+        if experts:
+            self.moe = MoELayer(config.d_model, config.d_ff, config.n_experts, config.router, config.activation,
+                                rng=rng, router_options=config.router_options, dropout=config.expert_dropout,
+                                dropout_rng=dropout_rng)
+        else:
+            self.feedforward = FeedForward(config.d_model, config.d_ff, config.activation, rng=rng)
+        self.has_experts = experts
+        self.dropout = Dropout(config.dropout, rng=dropout_rng)
+
+    def forward(self, x: Tensor, mask, earlier: list[Tensor]) -> tuple[Tensor, Tensor, Routing | None]:
+        """x (B, S, d), mask (B, S), attentions of the layers before -> (x, attention, routing or None)."""
+        mixed, attention = self.attention(self.norm1(x), mask)
+        x = x + self.dropout(mixed)
+        h = self.norm2(x)
+        if not self.has_experts:
+            return x + self.dropout(self.feedforward(h)), attention, None
+        matrices = [a.data for a in (*earlier, attention)]
+        y, routing = self.moe(h, self.moe.router.importance(matrices, mask, h.data), mask)
+        return x + self.dropout(y), attention, routing
+
+
+class Encoder(Module):
+    """ids -> hidden states. `rng`: integer seed or generator; weights, dropout and routing noise get streams of
+    their own, so that one never moves the other."""
+
+    def __init__(self, config: EncoderConfig, rng=0):
+        super().__init__()
+        self.config = config
+        weights, self.dropout_rng = np.random.default_rng(rng).spawn(2)
+        d = config.d_model
+        self.token_embedding = Embedding(config.vocab_size, d, rng=weights)
+        self.position_embedding = Embedding(config.max_length, d, rng=weights)
+        self.segment_embedding = Embedding(2, d, rng=weights)
+        self.dropout = Dropout(config.dropout, rng=self.dropout_rng)
+        self.layers = ModuleList([EncoderLayer(config, config.has_experts(layer), rng=weights,
+                                               dropout_rng=self.dropout_rng) for layer in range(config.n_layers)])
+        self.final_norm = LayerNorm(d)
+        self.weights_rng = weights                  # subclasses draw their head from it
+
+    def generators(self) -> dict[str, np.random.Generator]:
+        """The generators that training moves, by name: dropout, and the routing noise of every expert layer."""
+        found = {"dropout": self.dropout_rng}
+        for number, layer in enumerate(self.layers):
+            if layer.has_experts:
+                found[f"routing.{number}"] = layer.moe.router.noise
+        return found
+
+    def encode(self, ids, mask=None, segments=None) -> Output:
+        """ids int (B, S); mask bool (B, S), True = real token, default ids != pad_id; segments int (B, S) of 0 and 1.
+
+        Raises ValueError for ids of another rank or longer than max_length, FloatingPointError naming the layer where
+        a router met NaN or infinite numbers.
+        """
+        ids, mask, segments = self._inputs(ids, mask, segments)
+        positions = array_module(ids).arange(ids.shape[1])
+        x = self.token_embedding(ids) + self.position_embedding(positions)              # (B, S, d)
+        if segments is not None:
+            x = x + self.segment_embedding(segments)
+        x = self.dropout(x)
+        attentions, routings = [], []
+        for number, layer in enumerate(self.layers):
+            try:
+                x, attention, routing = layer(x, mask, attentions)
+            except FloatingPointError as error:
+                raise FloatingPointError(f"layers.{number}: {error}") from error
+            attentions.append(attention)
+            if routing is not None:
+                routings.append(routing)
+        return Output(self.final_norm(x), None, attentions, routings)
+
+    def forward(self, ids, mask=None, segments=None) -> Output:
+        """See `encode`."""
+        return self.encode(ids, mask, segments)
+
+    def _inputs(self, ids, mask, segments):
+        name, ids, mask, segments = type(self).__name__, raw(ids), raw(mask), raw(segments)
+        xp = array_module(self.token_embedding.weight.data)
+        ids = xp.asarray(ids)
+        if ids.ndim != 2 or ids.dtype.kind not in "iu":
+            raise ValueError(f"{name}: ids is {ids.dtype} {ids.shape}; it must be an integer array (B, S)")
+        if ids.shape[1] > self.config.max_length:
+            raise ValueError(f"{name}: ids has length {ids.shape[1]}, the model's max_length is "
+                             f"{self.config.max_length}; cut the text or build a longer model")
+        mask = ids != self.config.pad_id if mask is None else xp.asarray(mask)
+        segments = None if segments is None else xp.asarray(segments)
+        for what, array in (("mask", mask), ("segments", segments)):
+            if array is not None and array.shape != ids.shape:
+                raise ValueError(f"{name}: {what} is {array.shape}, ids is {ids.shape}; they must be equal")
+        return ids, mask, segments

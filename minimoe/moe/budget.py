@@ -1,0 +1,70 @@
+"""Exact budgets: T assignments shared among the tokens of a group, not one more or less."""
+from __future__ import annotations
+
+import numpy as np
+
+from minimoe.backend import array_module
+from minimoe.moe.ranking import best_first, unsort
+
+
+def budget_counts(importance: np.ndarray, mask: np.ndarray, total: np.ndarray | int, k_min: int,
+                  k_max: int) -> np.ndarray:
+    """Experts per token, int32 (B,S), summing to exactly `total` in each sample. Every real token gets k_min; the rest
+    r = total - n k_min is shared in proportion to importance, and nobody gets more than k_max:
+
+    x_i = r I_i / sum I over the tokens not yet full; an x_i above k_max - k_min is cut there, r shrinks, and so on;
+    then floor, and the remainder goes out one by one by (fraction, importance, lower index).
+
+    importance (B,S), not negative; mask (B,S) bool, True = real token, others get 0; total (B,) or one number. A sample
+    without importance left to share shares equally. More importance never gets fewer experts. Fractions count as equal
+    when they agree to 1e-9. Raises ValueError where n k_min <= total <= n k_max fails or importance is negative.
+    """
+    xp = array_module(importance)
+    n = mask.sum(axis=1)
+    total = xp.broadcast_to(xp.asarray(total), n.shape)
+    check_totals(total, n, k_min, k_max)
+    check_not_negative(importance, mask)
+
+    cap = k_max - k_min
+    order = best_first(importance, mask)
+    place = xp.arange(order.shape[1])[None, :]                                 # 0 = best
+    real = place < n[:, None]                                                  # the real tokens come first
+    weight = xp.where(real, xp.take_along_axis(importance, order, axis=1), 0).astype(xp.float64)
+    share = (total - n * k_min)[:, None]                                       # (B, 1) r, before anyone is cut
+
+    # Those who are cut are the best few. A place is cut if it would pass the cap with all places before it full; once
+    # one place is not, no later one is, so counting is enough. Multiplied out, because the sum may be 0.
+    tail = weight[:, ::-1].cumsum(axis=1)[:, ::-1]                             # sum of I from this place on
+    n_full = ((share - cap * place) * weight > cap * tail).sum(axis=1, keepdims=True)
+    free = real & (place >= n_full)
+
+    weight = xp.where(free, weight, 0)
+    weight = xp.where(weight.sum(axis=1, keepdims=True) > 0, weight, free)     # no importance left: equal weights
+    whole = weight.sum(axis=1, keepdims=True)
+    exact = (share - cap * n_full) * weight / xp.where(whole > 0, whole, 1)
+    exact = xp.where(real, xp.minimum(xp.where(free, exact, cap), cap), 0)
+
+    extra = xp.floor(exact)
+    rest = share - extra.sum(axis=1, keepdims=True)                            # how many are still to be handed out
+    fraction = xp.where(real & (extra < cap), (exact - extra).round(9), -xp.inf)
+    queue = xp.argsort(-fraction, axis=1, kind="stable")                       # ties stay in order of importance
+    extra = extra + unsort(queue, place < rest)
+    return unsort(order, xp.where(real, k_min + extra, 0)).astype(xp.int32)
+
+
+def check_totals(total: np.ndarray, n: np.ndarray, k_min: int, k_max: int) -> None:
+    """ValueError naming the first group whose n tokens cannot hold its total with k_min to k_max each. Both (G,)."""
+    bad = (total < n * k_min) | (total > n * k_max)
+    if bad.any():
+        g = int(bad.argmax())
+        low, high = int(n[g]) * k_min, int(n[g]) * k_max
+        raise ValueError(f"budget: group {g} has n={int(n[g])} tokens for T={int(total[g])} assignments, but T must "
+                         f"lie in n*k_min={low} .. n*k_max={high}; change mean_experts, k_min or k_max")
+
+
+def check_not_negative(importance: np.ndarray, live: np.ndarray) -> None:
+    """ValueError with the number of negative importances among live tokens: a share cannot be negative."""
+    negative = int(((importance < 0) & live).sum())
+    if negative:
+        raise ValueError(f"budget: importance is negative at {negative} tokens and cannot be shared out; use "
+                         "normalise='minmax' or 'rank'")

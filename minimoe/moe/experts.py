@@ -1,0 +1,33 @@
+"""E feed-forward blocks of the same shape, stored as one array each."""
+from __future__ import annotations
+
+import numpy as np
+
+from minimoe import ops
+from minimoe.nn.init import truncated_normal
+from minimoe.nn.module import Module, Parameter
+from minimoe.tensor import Tensor
+
+
+class Experts(Module):
+    """u_s = phi(x_s W1_e + b1_e) W2_e + b2_e for rows sorted by expert.
+
+    Parameters w1 (E, d_model, d_ff), b1 (E, d_ff), w2 (E, d_ff, d_model), b2 (E, d_model); every expert is drawn
+    independently from `rng` by the rule of minimoe.nn.init. In training phi(...) passes dropout with probability
+    `dropout`, drawn from `dropout_rng`.
+    """
+
+    def __init__(self, d_model: int, d_ff: int, n_experts: int, activation: str = "gelu", *, rng,
+                 dropout: float = 0.0, dropout_rng=0):
+        super().__init__()
+        rng = np.random.default_rng(rng)
+        self.activation, self.dropout = activation, dropout
+        self.dropout_rng = np.random.default_rng(dropout_rng)
+        self.w1 = Parameter(truncated_normal(rng, (n_experts, d_model, d_ff), fan_in=d_model))
+        self.b1 = Parameter(np.zeros((n_experts, d_ff), np.float32))
+        self.w2 = Parameter(truncated_normal(rng, (n_experts, d_ff, d_model), fan_in=d_ff))
+        self.b2 = Parameter(np.zeros((n_experts, d_model), np.float32))
+
+    def forward(self, x: Tensor, offsets) -> Tensor:
+        return ops.expert_ffn(x, self.w1, self.b1, self.w2, self.b2, offsets, self.activation,
+                              self.dropout if self.training else 0.0, self.dropout_rng)

@@ -1,0 +1,159 @@
+"""Token importance: how much each token matters, read off an attention matrix. Nothing here has a gradient.
+
+The default, `rowmax`, is the literal reading of the only account of DA-MoE (arXiv 2409.06669) that gives a formula: the
+largest attention weight, averaged over heads [reported, by an unofficial note]. That note does not name the axis of the
+maximum. Rows (what a token looks at) is our assumption, so report `colmax` (what looks at it) beside it.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from minimoe.backend import array_module
+from minimoe.moe.checks import check_choice, check_floats, real_and_competing
+from minimoe.moe.controls import random_importance, reverse_importance, shuffle_importance, split_controls
+from minimoe.moe.normalise import NORMALISERS, normalise_importance
+
+MEASURES = ("rowmax", "colmax", "colsum", "colsum_l1", "cls", "focus", "diffuse", "uniform", "random")
+
+
+def token_importance(attention: np.ndarray, mask: np.ndarray | None = None, measure: str = "rowmax",
+                     heads: str = "mean", normalise: str = "none", *, x: np.ndarray | None = None,
+                     exclude_special: np.ndarray | None = None,
+                     rng: int | np.random.Generator | None = None) -> np.ndarray:
+    """Importance of every token, (B,S), from attention weights (B,H,S,S) whose rows (queries) sum to 1 over keys.
+
+    mask (B,S) bool, True = real token. Padding gets 0, and weights from or to padding count for nothing. Every real
+    token may look at every real token: n of them. The result is float32, or float64 if `attention` is.
+    heads: "mean" or "max" joins the heads. measure, for token i:
+
+    rowmax      max_k P[i,k]                        its sharpest look; 1/n .. 1
+    colmax      max_q P[q,i]                        the hardest look at it
+    colsum      sum_q P[q,i] / n                    its share of all attention
+    colsum_l1   colsum * sum_j |x_ij|               MC-MoE's score (arXiv 2410.06270); needs x (B,S,d)
+    cls         P[0,i]                              what the first token looks at
+    focus       1 - entropy(P[i,:]) / log n         1 for a single token
+    diffuse     1 - focus
+    uniform, random                                 1, and U(0,1)
+    shuffled(M), reversed(M)                        controls around any measure M, see `controls.py`
+
+    `random` and `shuffled` need rng: a seed or a numpy Generator. normalise: see `normalise_importance`.
+    exclude_special (B,S) bool names tokens (first, separators) that stay in the attention but leave the competition:
+    they get 0, and controls and normalisers skip them. `allocate_experts` takes the same array and gives them k_min.
+
+    Raises ValueError for unknown names, wrong shapes, a missing x or rng, and `cls` where a sample starts with padding;
+    TypeError for attention or x that are not float, and masks that are not boolean. NaN weights give NaN importance.
+    """
+    where = "token_importance"
+    p = check_floats(where, "attention", attention, "BHSS")
+    batch, n_heads, length = p.shape[:3]
+    if p.shape[3] != length or n_heads == 0:
+        raise ValueError(f"{where}: attention must be (B,H,S,S) with H at least 1, got shape {p.shape}")
+    controls, inner = split_controls(measure)
+    check_choice(where, "measure", inner, (*MEASURES, "shuffled(...)", "reversed(...)"))
+    check_choice(where, "heads", heads, ("mean", "max"))
+    check_choice(where, "normalise", normalise, NORMALISERS)
+    real, live = real_and_competing(where, p, (batch, length), mask, exclude_special)
+    draws = inner == "random" or "shuffled" in controls
+    if draws and rng is None:
+        raise ValueError(f"{where}: measure={measure!r} needs rng, a seed or a numpy.random.Generator")
+    generator = np.random.default_rng(rng) if draws else None
+
+    xp = array_module(p)
+    if p.size == 0:
+        return xp.zeros((batch, length), dtype=p.dtype)
+    if inner == "uniform":
+        importance = xp.ones((batch, length), dtype=p.dtype)
+    elif inner == "random":
+        importance = random_importance(p, (batch, length), generator)
+    else:
+        if inner == "cls" and bool((real.any(axis=1) & ~real[:, 0]).any()):
+            raise ValueError(f"{where}: measure 'cls' reads the first token's row, but a sample starts with padding")
+        importance = _read_attention(without_padding(p, mask), real.sum(axis=1), inner, heads)
+        if inner == "colsum_l1":
+            importance = importance * _l1_norm(x, (batch, length))
+    importance = xp.where(live, importance, 0)
+    for control in controls:
+        if control == "shuffled":
+            importance = shuffle_importance(importance, live, generator)
+        else:
+            importance = reverse_importance(importance, live)
+    return normalise_importance(importance, live, normalise)
+
+
+def without_padding(p: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """Attention (B,H,S,S) with zeros from and to padding. mask (B,S) bool, True = real token; None = no padding."""
+    return p if mask is None else p * (mask[:, None, :, None] & mask[:, None, None, :])
+
+
+def entropy(p: np.ndarray) -> np.ndarray:
+    """-sum p log p over the last axis, with 0 log 0 = 0 and the logarithm natural."""
+    xp = array_module(p)
+    return -(p * xp.log(xp.where(p > 0, p, 1))).sum(axis=-1)
+
+
+def _read_attention(p: np.ndarray, n: np.ndarray, measure: str, heads: str) -> np.ndarray:
+    """The measures that read weights. p (B,H,S,S) without padding, n (B,) real tokens -> (B,S)."""
+    xp = array_module(p)
+    n = xp.maximum(n, 1).astype(p.dtype)[:, None, None]                         # (B, 1, 1), at least 1
+    if measure == "rowmax":
+        per_head = p.max(axis=3)                                                # (B, H, S)
+    elif measure == "colmax":
+        per_head = p.max(axis=2)
+    elif measure in ("colsum", "colsum_l1"):
+        per_head = p.sum(axis=2) / n
+    elif measure == "cls":
+        per_head = p[:, :, 0, :]
+    else:                                                                       # focus; log 1 = 0 must not divide
+        per_head = xp.where(n > 1, (1 - entropy(p) / xp.log(xp.maximum(n, 2))).clip(0, 1), 1)
+    joined = per_head.mean(axis=1) if heads == "mean" else per_head.max(axis=1)
+    return 1 - joined if measure == "diffuse" else joined
+
+
+def _l1_norm(x: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
+    """sum_j |x_ij| of every token, (B,S)."""
+    if x is None:
+        raise ValueError("token_importance: measure 'colsum_l1' needs x, the tokens (B,S,d)")
+    x = check_floats("token_importance", "x", x, "BSd")
+    if x.shape[:2] != shape:
+        raise ValueError(f"token_importance: x must be ({shape[0]}, {shape[1]}, d) like attention, got {x.shape}")
+    return array_module(x).abs(x).sum(axis=2)
+
+
+def rollout(attentions: Sequence[np.ndarray], mask: np.ndarray | None = None, heads: str = "mean") -> np.ndarray:
+    """Attention rollout (arXiv 2005.00928): how much of each input token reaches the top through all layers. -> (B,S)
+
+    attentions: one (B,H,S,S) per layer, first layer first. R_0 = Id, R_l = (Id + P_l) R_(l-1) / 2 where the Id is the
+    residual path; importance is the column mean of the last R over real tokens. heads="mean" averages P_l over heads;
+    heads="each" follows every head on its own through the layers and averages the H answers. mask (B,S) bool, True =
+    real token; padding gets 0. Raises ValueError for no matrix, unequal shapes and unknown names; TypeError for types.
+    """
+    check_choice("rollout", "heads", heads, ("mean", "each"))
+    layers = [check_floats("rollout", "attentions", p, "BHSS") for p in attentions]
+    if not layers or any(p.shape != layers[0].shape for p in layers) or layers[0].shape[2] != layers[0].shape[3]:
+        raise ValueError(f"rollout: needs at least one (B,H,S,S) and all alike, got {[p.shape for p in layers]}")
+    xp = array_module(*layers)
+    batch, n_heads, length = layers[0].shape[:3]
+    real, _ = real_and_competing("rollout", layers[0], (batch, length), mask, None)
+
+    # Only the column mean u R_L is wanted, so the row vector u = real/n walks down the layers: no matrix products.
+    share = real / xp.maximum(real.sum(axis=1, keepdims=True), 1)                       # (B, S)
+    chains = n_heads if heads == "each" else 1
+    flow = xp.repeat(share[:, None, None, :], chains, axis=1).astype(layers[0].dtype)   # (B, chains, 1, S)
+    for p in reversed(layers):
+        p = without_padding(p, mask)
+        flow = (flow + flow @ (p if heads == "each" else p.mean(axis=1, keepdims=True))) / 2
+    return xp.where(real, flow[:, :, 0, :].mean(axis=1), 0)
+
+
+def router_entropy(probabilities: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+    """Entropy of the router's probabilities over log E, 0..1: high where the router hesitates (a control: it reads no
+    attention). probabilities (B,S,E) -> (B,S); mask (B,S) bool, True = real token; padding gets 0. E = 1 gives 0: one
+    expert leaves nothing to hesitate about. Raises ValueError for shapes, TypeError for types."""
+    p = check_floats("router_entropy", "probabilities", probabilities, "BSE")
+    xp = array_module(p)
+    real, _ = real_and_competing("router_entropy", p, p.shape[:2], mask, None)
+    value = (entropy(p) / math.log(max(p.shape[2], 2))).clip(0, 1)
+    return xp.where(real, value, 0)

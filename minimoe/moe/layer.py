@@ -1,0 +1,43 @@
+"""The expert layer: route, dispatch, compute on contiguous segments, combine."""
+from __future__ import annotations
+
+import numpy as np
+
+from minimoe import ops
+from minimoe.moe.experts import Experts
+from minimoe.moe.make import make_router
+from minimoe.moe.routers import Router
+from minimoe.moe.routing import Routing
+from minimoe.nn.module import Module
+from minimoe.tensor import Tensor
+
+
+class MoELayer(Module):
+    """y_i = sum over token i's experts of g_a FFN_e(x_i), for the K_i experts its router chose.
+
+    `router`: a Router, or a name of `make_router` with `router_options`. `rng`: generator or integer seed for the
+    weights. Only chosen rows are computed, so cost follows the sum of K.
+    """
+
+    def __init__(self, d_model: int, d_ff: int, n_experts: int, router: Router | str = "da", activation: str = "gelu",
+                 *, rng, router_options: dict | None = None, dropout: float = 0.0, dropout_rng=0):
+        super().__init__()
+        for_experts, for_router = np.random.default_rng(rng).spawn(2)
+        if isinstance(router, str):
+            router = make_router(router, d_model, n_experts, rng=for_router, **(router_options or {}))
+        if router.n_experts != n_experts:
+            raise ValueError(f"MoELayer: the router has {router.n_experts} experts, the layer {n_experts}")
+        self.router = router
+        self.experts = Experts(d_model, d_ff, n_experts, activation, rng=for_experts, dropout=dropout,
+                               dropout_rng=dropout_rng)
+
+    def forward(self, x: Tensor, importance=None, mask=None) -> tuple[Tensor, Routing]:
+        """x (B, S, d) or (N, d); importance and mask (B, S), mask bool with True for real tokens -> (y, routing).
+
+        A token without experts, padding included, gets y = 0.
+        """
+        routing = self.router(x, importance, mask)
+        rows = ops.dispatch(x.reshape(-1, x.shape[-1]), routing.plan)                   # (kept, d)
+        u = self.experts(rows, routing.plan.offsets)                                    # (kept, d)
+        y = ops.combine(u, routing.gates, routing.plan)                                 # (N, d)
+        return y.reshape(x.shape), routing

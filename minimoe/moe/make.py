@@ -1,0 +1,62 @@
+"""Routers by name, or from a file of one's own."""
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from pathlib import Path
+
+from minimoe.moe.routers import DynamicRouter, ExpertChoiceRouter, Router, SwitchRouter, TopKRouter, TopPRouter
+
+ROUTERS = {"da": DynamicRouter, "switch": SwitchRouter, "topk": TopKRouter, "topp": TopPRouter,
+           "expert_choice": ExpertChoiceRouter}
+
+
+def make_router(name: str, d_model: int, n_experts: int, **options) -> Router:
+    """The router called `name` (da, switch, topk, topp, expert_choice) or "path/to/file.py:ClassName".
+
+    `options`: the keywords of that router, and `rng`. Raises ValueError for an unknown name or option, a file that is
+    missing or cannot be run, and a class that is not a Router.
+    """
+    router = router_class(name)
+    options.setdefault("rng", 0)
+    known = router_options(router)
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise ValueError(f"router {name}: option {unknown[0]!r} is not one of {', '.join(sorted(known - {'rng'}))}")
+    return router(d_model, n_experts, **options)
+
+
+def router_class(name: str) -> type[Router]:
+    """The class behind a router's name or "file.py:ClassName"; running that file is the caller's wish."""
+    if name in ROUTERS:
+        return ROUTERS[name]
+    path, separator, class_name = name.rpartition(":")
+    if not separator or not path.endswith(".py"):
+        raise ValueError(f"router: {name!r} is not one of {', '.join(ROUTERS)}, nor path/to/file.py:ClassName")
+    if not Path(path).is_file():
+        raise ValueError(f"router: there is no file {path}")
+    spec = importlib.util.spec_from_file_location("minimoe_router_file", path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(f"router: {path} cannot be run: {type(error).__name__}: {error}") from error
+    found = getattr(module, class_name, None)
+    if not (inspect.isclass(found) and issubclass(found, Router)):
+        raise ValueError(f"router: {path} has no class {class_name} derived from minimoe.moe.Router")
+    return found
+
+
+def router_options(router: type[Router]) -> set[str]:
+    """Every keyword that the router's constructors take."""
+    names: set[str] = set()
+    for cls in router.__mro__:
+        init = cls.__dict__.get("__init__")
+        if init is None or not issubclass(cls, Router):
+            continue
+        parameters = inspect.signature(init).parameters.values()
+        names |= {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
+        names |= set(getattr(cls, "extra_options", ()))
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return names - {"self", "d_model", "n_experts"}

@@ -1,0 +1,60 @@
+"""The routing plan: which token's row goes to which expert, as flat integer arrays."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from minimoe import kernels
+from minimoe.backend import array_module
+
+
+@dataclass(frozen=True)
+class RoutingPlan:
+    """N tokens, A assignments (asked for), E experts; all arrays int32.
+
+    Assignments stand token by token, best expert first: token i owns row_ptr[i]:row_ptr[i+1]. Sorted rows stand
+    expert by expert, tokens ascending: expert e owns offsets[e]:offsets[e+1] of the kept assignments.
+    """
+
+    row_ptr: object    # (N+1,) exclusive scan of K
+    expert: object     # (A,)   expert of every assignment
+    perm: object       # (kept,) sorted row -> assignment
+    inv: object        # (A,)   assignment -> sorted row, -1 when dropped
+    offsets: object    # (E+1,) first sorted row of every expert
+    counts: object     # (E,)   kept assignments of every expert
+    token: object      # (A,)   token of every assignment
+
+    @property
+    def n_tokens(self) -> int:
+        return self.row_ptr.size - 1
+
+    @property
+    def n_experts(self) -> int:
+        return self.counts.size
+
+
+def scan_counts(k):
+    """row_ptr: the exclusive scan of experts per token, with a leading zero. int (N,) -> int32 (N+1,)."""
+    xp = array_module(k)
+    row_ptr = xp.zeros(k.size + 1, xp.int32)
+    xp.cumsum(k, out=row_ptr[1:])
+    return row_ptr
+
+
+def token_of_assignment(row_ptr):
+    """The token of every assignment: (N+1,) -> int32 (A,)."""
+    xp = array_module(row_ptr)
+    return xp.repeat(xp.arange(row_ptr.size - 1, dtype=xp.int32), row_ptr[1:] - row_ptr[:-1])
+
+
+def build_plan(row_ptr, expert, n_experts: int, keep=None) -> RoutingPlan:
+    """The plan for assignments in token order; `keep` (bool (A,) or None) marks those that are not dropped.
+
+    Raises ValueError for an expert outside 0..n_experts-1, or row_ptr and expert of different A.
+    """
+    if row_ptr.size == 0 or int(row_ptr[-1]) != expert.size:
+        raise ValueError(f"build_plan: row_ptr asks for {int(row_ptr[-1]) if row_ptr.size else None} assignments, "
+                         f"expert has {expert.size}")
+    if expert.size and not (0 <= int(expert.min()) and int(expert.max()) < n_experts):
+        raise ValueError(f"build_plan: expert runs from {expert.min()} to {expert.max()}; there are {n_experts}")
+    counts, offsets, perm, inv = kernels.of(expert).sort_by_expert(expert, keep, n_experts)
+    return RoutingPlan(row_ptr, expert, perm, inv, offsets, counts, token_of_assignment(row_ptr))

@@ -1,0 +1,176 @@
+"""From router logits and a count per token to a Routing: the one answer that every router gives."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from minimoe import kernels, ops
+from minimoe.backend import array_module, to_host
+from minimoe.moe.losses import balance_loss, entropy_loss, z_loss
+from minimoe.moe.plan import RoutingPlan, build_plan, scan_counts, token_of_assignment
+from minimoe.moe.selection import PRIORITIES, expert_capacity, keep_within_capacity
+from minimoe.tensor import Tensor, raw
+
+
+@dataclass(frozen=True)
+class Routing:
+    """N tokens, E experts, A = sum of K assignments. Tensors carry gradients, the rest are plain arrays."""
+
+    plan: RoutingPlan
+    gates: Tensor              # (A,)   weight of every assignment, 0 when dropped
+    k: object                  # (N,)   int32, experts per token, 0 at padding
+    logits: Tensor             # (N, E) after noise and bans
+    probabilities: Tensor      # (N, E) softmax of logits
+    balance_loss: Tensor       # scalar, weight included
+    z_loss: Tensor             # scalar, weight included
+    entropy_loss: Tensor       # scalar, weight included
+    importance: object         # (N,) or None
+    mask: object               # (N,) bool, True = real token, or None when all are
+    k_range: tuple[int, int]   # what the router allows per real token
+    clipped: object            # 0-d or int: tokens that asked for more experts than there are
+    nonfinite: object          # 0-d or int: tokens skipped for NaN or infinite logits
+
+    @property
+    def aux_loss(self) -> Tensor:
+        """The sum of the auxiliary losses."""
+        return self.balance_loss + self.z_loss + self.entropy_loss
+
+    @cached_property
+    def stats(self) -> dict:
+        """Plain numbers and lists, computed on first access.
+
+        tokens (real ones), assignments, kept, dropped, mean_k, k_hist (tokens with 0..E experts), expert_load
+        (assignments asked of every expert, before dropping), balance (E sum f P: 1 is uniform), clipped, nonfinite.
+        """
+        xp = array_module(self.k)
+        n_experts = self.plan.n_experts
+        real = self.k if self.mask is None else self.k[self.mask]
+        p = self.probabilities.data if self.mask is None else self.probabilities.data[self.mask]
+        load = to_host(xp.bincount(self.plan.expert, minlength=n_experts))
+        asked, tokens = int(load.sum()), int(real.size)
+        mean_p = to_host(p.mean(axis=0)) if tokens else load * 0.0
+        return {
+            "tokens": tokens, "assignments": asked, "kept": int(self.plan.perm.size),
+            "dropped": asked - int(self.plan.perm.size), "mean_k": asked / max(tokens, 1),
+            "k_hist": to_host(xp.bincount(real, minlength=n_experts + 1)).tolist(), "expert_load": load.tolist(),
+            "balance": float(n_experts * (load / max(asked, 1) * mean_p).sum()),
+            "clipped": int(self.clipped), "nonfinite": int(self.nonfinite),
+        }
+
+
+def route(logits, k, gates: str = "raw", capacity: float | None = None, mask=None, *, importance=None,
+          priority: str = "position", capacity_min: int = 1, renorm_after_drop: bool = False, ban=None,
+          balance_weight: float = 0.01, z_weight: float = 0.001, entropy_weight: float = 0.0,
+          on_nonfinite: str = "raise", k_range: tuple[int, int] | None = None) -> Routing:
+    """Sends token i to its k_i experts of largest logit (ties: the lower index) and weighs them.
+
+    logits (N, E) tensor; k (N,) or (B, S) integers, clipped to the experts there are, 0 at padding; mask (N,) or
+    (B, S) bool, True = real token. gates: see `ops.select_gates`. capacity: None is dropless, else the capacity
+    factor of `expert_capacity` over all real tokens of the call, with at least `capacity_min` rows per expert;
+    `priority` "position" (Switch, confirmed), "prob" (confirmed, as batch-prioritised routing) or "importance"
+    (DA-MoE, assumed) says who comes first within a choice level; renorm_after_drop divides by what was kept.
+    ban: bool (E,), True for experts nobody may use. Losses: see minimoe.moe.losses. importance (N,) or (B, S) is
+    used by `priority` and kept for reports. on_nonfinite: "raise" FloatingPointError, or "skip": such a token gets no
+    expert, counts in no loss and in `stats["nonfinite"]`. k_range: what the router allows, for reports.
+
+    Raises ValueError for shapes and names that do not fit, TypeError for k that is not an integer array.
+    """
+    logits = logits if isinstance(logits, Tensor) else Tensor(logits)
+    logits, bad = clean_logits(logits, ban, on_nonfinite)
+    return assemble(logits, ops.softmax(logits), k, bad, gates=gates, capacity=capacity, mask=mask,
+                    importance=importance, priority=priority, capacity_min=capacity_min,
+                    renorm_after_drop=renorm_after_drop, ban=ban, balance_weight=balance_weight, z_weight=z_weight,
+                    entropy_weight=entropy_weight, k_range=k_range)
+
+
+def clean_logits(logits: Tensor, ban, on_nonfinite: str):
+    """(logits with banned experts at -inf and bad tokens at 0, bool (N,) of bad tokens)."""
+    if logits.ndim != 2:
+        raise ValueError(f"route: logits is {logits.shape}; it must be (N, E)")
+    if on_nonfinite not in ("raise", "skip"):
+        raise ValueError(f"route: on_nonfinite {on_nonfinite!r} is not 'raise' or 'skip'")
+    xp = array_module(logits.data)
+    bad = ~xp.isfinite(logits.data).all(axis=1)
+    if bad.any():
+        if on_nonfinite == "raise":
+            raise FloatingPointError(f"route: router logits of {int(bad.sum())} of {bad.size} tokens are NaN or infinite; "
+                                     "lower the learning rate, clip gradients, or use on_nonfinite='skip'")
+        logits = ops.where(bad[:, None], 0.0, logits)
+    if ban is not None:
+        ban = xp.asarray(raw(ban))
+        if ban.shape != logits.shape[1:] or ban.dtype != bool or ban.all():
+            raise ValueError(f"route: ban is {ban.dtype} {ban.shape}; it must be bool ({logits.shape[1]},) and leave "
+                             "one expert")
+        logits = ops.where(ban, -xp.inf, logits)
+    return logits, bad
+
+
+def assemble(logits: Tensor, probabilities: Tensor, k, bad, *, gates="raw", capacity=None, mask=None, importance=None,
+             priority="position", capacity_min=1, renorm_after_drop=False, ban=None, balance_weight=0.01,
+             z_weight=0.001, entropy_weight=0.0, k_range=None, scores=None) -> Routing:
+    """The Routing for clean logits and their softmax; `route` explains the arguments.
+
+    scores (N, E): what selection orders experts by, default the logits; -inf marks an expert the token may not have.
+    """
+    xp = array_module(logits.data)
+    n, n_experts = logits.shape
+    mask = _flat(xp, "mask", mask, n)
+    importance = _flat(xp, "importance", importance, n)
+    if priority not in PRIORITIES:
+        raise ValueError(f"route: priority {priority!r} is not one of {', '.join(PRIORITIES)}")
+    k, clipped = _counts(xp, k, n, n_experts if ban is None else n_experts - int(raw(ban).sum()))
+    counted = ~bad if mask is None else mask & ~bad
+    k = xp.where(counted, k, 0).astype(xp.int32)
+    nonfinite = bad.sum() if mask is None else (bad & mask).sum()
+
+    row_ptr = scan_counts(k)
+    expert = kernels.of(k).select_experts(logits.data if scores is None else scores, row_ptr)
+    keep = None
+    if capacity is not None:
+        keep = _keep(xp, row_ptr, expert, probabilities.data, importance, priority, int(counted.sum()), n_experts,
+                     capacity, capacity_min)
+    plan = build_plan(row_ptr, expert, n_experts, keep)
+    chosen = ops.select_gates(probabilities, plan, gates, renorm_after_drop)
+    counted = None if mask is None and not bad.any() else counted
+    asked = plan.counts if keep is None else xp.bincount(expert, minlength=n_experts)
+    return Routing(plan, chosen, k, logits, probabilities,
+                   balance_loss(probabilities, asked, counted, balance_weight), z_loss(logits, counted, z_weight),
+                   entropy_loss(probabilities, counted, entropy_weight), importance, mask,
+                   k_range or (0, n_experts), clipped, nonfinite)
+
+
+def _flat(xp, name: str, array, n: int):
+    """(N,) from (N,) or (B, S)."""
+    if array is None:
+        return None
+    array = xp.asarray(raw(array))
+    if array.size != n or array.ndim not in (1, 2):
+        raise ValueError(f"route: {name} is {array.shape}; {n} tokens need ({n},) or (B, S) of that size")
+    if name == "mask" and array.dtype != bool:
+        raise TypeError(f"route: mask is {array.dtype}; it must be bool with True for real tokens: mask.astype(bool)")
+    return array.reshape(n)
+
+
+def _counts(xp, k, n: int, most: int):
+    """K per token within 0..most, and how many tokens asked for more."""
+    k = _flat(xp, "k", k, n)
+    if k.dtype.kind not in "iu":
+        raise TypeError(f"route: k is {k.dtype}; it must be an integer array: k.astype('int32')")
+    if k.size and int(k.min()) < 0:
+        raise ValueError(f"route: k has {int(k.min())}; a token cannot have fewer than 0 experts")
+    return xp.minimum(k, most), (k > most).sum()
+
+
+def _keep(xp, row_ptr, expert, probabilities, importance, priority, tokens, n_experts, factor, minimum):
+    if factor < 0 or minimum < 0:
+        raise ValueError(f"route: capacity {factor} and capacity_min {minimum} must be at least 0")
+    token = token_of_assignment(row_ptr)
+    level = xp.arange(expert.size, dtype=xp.int32) - row_ptr[token]
+    if priority == "importance":
+        if importance is None:
+            raise ValueError("route: priority='importance' needs importance, (N,) or (B, S)")
+        rank = importance[token]
+    else:
+        rank = probabilities[token, expert] if priority == "prob" else xp.zeros(expert.size, probabilities.dtype)
+    limit = expert_capacity(expert.size, tokens, n_experts, factor, minimum)
+    return keep_within_capacity(expert, level, rank, token, n_experts, limit)

@@ -1,0 +1,33 @@
+"""Clipping by the norm over all gradients."""
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from minimoe.optim.optimiser import squared_norm
+from minimoe.tensor import Tensor
+
+
+def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float:
+    """Multiplies every gradient in place by min(1, max_norm / (norm + 1e-6)); norm is that over all of them together.
+
+    Answers with the norm before clipping. Each gradient's sum of squares is taken in its own dtype, or in float64
+    where that overflows, and the sums are added in float64. A norm that is not finite leaves the gradients as they
+    are, so that `optimiser.step()` refuses them; parameters without a gradient do not count. `parameters` may be one
+    tensor. Raises ValueError for a max_norm that is negative or NaN.
+    """
+    if not max_norm >= 0:
+        raise ValueError(f"clip_grad_norm_: max_norm is {max_norm}; it must be at least 0")
+    parameters = [parameters] if isinstance(parameters, Tensor) else parameters
+    trained = [p for p in parameters if p.grad is not None]
+    norm = math.sqrt(sum(_squared_norm(p.grad) for p in trained))
+    scale = min(1.0, float(max_norm) / (norm + 1e-6))
+    if math.isfinite(norm) and scale < 1:
+        for p in trained:
+            p.grad *= scale
+    return norm
+
+
+def _squared_norm(g) -> float:
+    total = squared_norm(g)
+    return total if math.isfinite(total) else squared_norm(g.astype("float64"))

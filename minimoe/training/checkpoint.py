@@ -1,0 +1,135 @@
+"""Checkpoints: one safetensors file whose header carries the rest as JSON. No pickle, nothing is ever imported.
+
+One file means that parameters, optimiser and step always come from the same moment: it is written under a temporary
+name, flushed to disk and renamed over the old one, so that an interruption leaves either the old or the new.
+"""
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from minimoe.data.tokenizer import tokenizer_from_dict
+from minimoe.models import EncoderConfig, MaskedLanguageModel, SequenceClassifier
+from minimoe.moe.make import ROUTERS
+
+FILE = "checkpoint.safetensors"
+MODELS = {"classifier": SequenceClassifier, "language_model": MaskedLanguageModel}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file held. Arrays are NumPy; `config["router"]` is a name only, for a router of one's own its class."""
+
+    path: Path
+    kind: str                                       # a key of MODELS
+    config: dict                                    # of EncoderConfig
+    weights: dict[str, np.ndarray]
+    tokenizer: object = None
+    task: dict = field(default_factory=dict)        # name, metrics, label_names of the task it was trained on
+    optimiser: dict = field(default_factory=dict)   # optimiser.state_dict()
+    best: dict[str, np.ndarray] = field(default_factory=dict)
+    state: dict = field(default_factory=dict)       # the trainer's counters and generators
+
+    def model_config(self, router: str | None = None) -> EncoderConfig:
+        """The model's shape. `router`: "file.py:ClassName", needed when the model used a router of one's own.
+
+        Raises ValueError when it is missing, names another class, or is given where none is needed.
+        """
+        recorded = self.config.get("router")
+        if recorded in ROUTERS and router in (None, recorded):
+            return EncoderConfig.from_dict(self.config)
+        if router is None:
+            raise ValueError(f"{self.path}: trained with a router of its own, {recorded!r}; say where it is with "
+                             f"--router FILE.py:{recorded}")
+        if router.rpartition(":")[2] != recorded:
+            raise ValueError(f"{self.path}: trained with router {recorded!r}, not {router!r}")
+        return EncoderConfig.from_dict(self.config | {"router": router})
+
+    def model(self, router: str | None = None, backend: str = "numpy"):
+        """The model with its weights, in evaluation mode. Raises ValueError when they do not fit its configuration."""
+        config = self.model_config(router)
+        try:
+            model = MODELS[self.kind](config)
+            model.load_state_dict(self.weights)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from error
+        return model.eval().to(backend=backend)
+
+
+def save_checkpoint(path, model, *, tokenizer=None, task: dict | None = None, optimiser=None,
+                    best: dict | None = None, state: dict | None = None) -> Path:
+    """Writes `path`/checkpoint.safetensors (making the folder) and returns its path. Raises OSError when it cannot."""
+    optimiser_state = optimiser.state_dict() if optimiser is not None else {}
+    groups = {"model": model.state_dict(), "best": best or {},
+              "optimiser": {k: v for k, v in optimiser_state.items() if isinstance(v, np.ndarray)}}
+    tensors = {f"{group}.{name}": np.ascontiguousarray(array)
+               for group, arrays in groups.items() for name, array in arrays.items()}
+    config = model.config.to_dict()
+    config["router"] = config["router"].rpartition(":")[2]      # a class name: where its file lies is nobody's business
+    content = {
+        "format": 1, "kind": next(kind for kind, cls in MODELS.items() if type(model) is cls), "config": config,
+        "tokenizer": tokenizer.to_dict() if tokenizer is not None else None, "task": task or {}, "state": state or {},
+        "optimiser": {k: v for k, v in optimiser_state.items() if not isinstance(v, np.ndarray)},
+    }
+    header = json.dumps(content, sort_keys=True)
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{FILE}.{os.getpid()}.tmp"
+    try:
+        save_file(tensors, temporary, metadata={"minimoe": json.dumps([_checksum(header, tensors), header])})
+        with open(temporary, "r+b") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, folder / FILE)
+    except SafetensorError as error:                            # how safetensors reports a full disk
+        raise OSError(f"{folder}: the checkpoint could not be written: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return folder / FILE
+
+
+def load_checkpoint(path) -> Checkpoint:
+    """Reads a folder written by `save_checkpoint`, or the file in it.
+
+    Raises FileNotFoundError when there is none and ValueError when it is damaged or no checkpoint of minimoe.
+    """
+    path = Path(path)
+    file = path / FILE if path.is_dir() else path
+    if not file.is_file():
+        raise FileNotFoundError(f"{path}: there is no checkpoint here; looked for {file}")
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            checksum, header = json.loads((opened.metadata() or {})["minimoe"])
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}
+        if checksum != _checksum(header, tensors):
+            raise ValueError("the checksum does not match")
+        content = json.loads(header)
+        tokenizer = content["tokenizer"] and tokenizer_from_dict(content["tokenizer"])
+        groups = {"model": {}, "best": {}, "optimiser": dict(content["optimiser"])}
+        for name, array in tensors.items():
+            group, _, rest = name.partition(".")
+            groups[group][rest] = array
+        if content["kind"] not in MODELS or content["format"] != 1:
+            raise ValueError(f"kind {content['kind']!r} of format {content['format']!r} is not known here")
+        return Checkpoint(file, content["kind"], dict(content["config"]), groups["model"], tokenizer,
+                          dict(content["task"]), groups["optimiser"], groups["best"], dict(content["state"]))
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ValueError(f"{file}: not a readable minimoe checkpoint ({reason}); it is damaged, or something else") from error
+
+
+def _checksum(header: str, tensors: dict[str, np.ndarray]) -> int:
+    """CRC-32 of everything that matters, against flipped bits."""
+    total = zlib.crc32(header.encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        total = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), total)
+        total = zlib.crc32(array.tobytes() if array.ndim == 0 else np.ascontiguousarray(array).data.cast("B")
+                           if array.size else b"", total)
+    return total

@@ -1,0 +1,118 @@
+"""Scores a classifier on a data set, and says how it spent its experts."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from minimoe.autograd import no_grad
+from minimoe.backend import to_host
+from minimoe.data.batching import Batch, Encoded, batches
+from minimoe.models import SequenceClassifier
+from minimoe.moe.allocation import allocate_experts
+from minimoe.moe.importance import token_importance
+from minimoe.moe.routers import DynamicRouter
+from minimoe.moe.routing import Routing
+from minimoe.training import metrics as scores
+
+COMPARED_MEASURES = ("rowmax", "colmax")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """metrics by name and their mean; per expert layer how many tokens got 0..E experts and how many assignments each
+    expert was asked for; `deciding`: measure -> mean experts of deciding words and of the other words."""
+
+    metrics: dict[str, float]
+    score: float
+    predictions: np.ndarray        # (n,) classes, or numbers for regression, in the data's order
+    tokens: int                    # real ones
+    k_histogram: list[list[int]]
+    expert_load: list[list[int]]
+    kept: int
+    mean_length: float             # real tokens per example, every token counted once: what a row can look at
+    deciding: dict[str, tuple[float, float]]
+
+    @property
+    def mean_experts_per_token(self) -> float:
+        """Assignments kept per real token and expert layer; 1 for a dense model, which has one block for all."""
+        layers = len(self.k_histogram)
+        return self.kept / max(self.tokens * layers, 1) if layers else 1.0
+
+
+def evaluate(model: SequenceClassifier, data: Encoded, metrics, batch_size: int = 128) -> Evaluation:
+    """Runs `model` over `data` without gradients and scores it by `metrics`, names of `minimoe.training.metrics`.
+
+    The whole set is scored at once, never batch by batch. Raises ValueError when the data has no labels.
+    """
+    if data.labels is None:
+        raise ValueError("evaluate: this split has no labels (published test sets hide them); use the dev split")
+    was_training = model.training
+    model.eval()
+    tally = _Tally(model)
+    with no_grad():
+        for batch in batches(data, batch_size, pad_id=model.config.pad_id):
+            tally.add(batch, model(batch.ids, batch.mask, batch.segments))
+    model.train(was_training)
+    predictions = tally.predictions(len(data.ids))
+    values = scores.compute(metrics, data.labels, predictions)
+    return Evaluation(values, scores.score(values), predictions, tally.tokens, tally.k_histogram, tally.expert_load,
+                      tally.kept, tally.tokens_times_length / max(tally.tokens, 1), tally.deciding_means())
+
+
+class _Tally:
+    """Sums over batches."""
+
+    def __init__(self, model: SequenceClassifier):
+        self.regression = model.config.n_classes == 1
+        self.routers = [layer.moe.router for layer in model.layers if layer.has_experts]
+        self.has_experts = [layer.has_experts for layer in model.layers]
+        e = model.config.n_experts
+        self.k_histogram = [[0] * (e + 1) for _ in self.routers]
+        self.expert_load = [[0] * e for _ in self.routers]
+        self.tokens = self.kept = self.tokens_times_length = 0
+        self.found: list[tuple[np.ndarray, np.ndarray]] = []
+        self.sums: dict[str, np.ndarray] = {}       # measure -> [experts, words] of deciding and of other words
+
+    def add(self, batch: Batch, output) -> None:
+        logits = to_host(output.logits.data)
+        self.found.append((batch.index, logits[:, 0] if self.regression else logits.argmax(axis=1)))
+        lengths = batch.mask.sum(axis=1)
+        self.tokens += int(lengths.sum())
+        self.tokens_times_length += int((lengths * lengths).sum())
+        for layer, routing in enumerate(output.routings):
+            stats = routing.stats
+            self.k_histogram[layer] = [a + b for a, b in zip(self.k_histogram[layer], stats["k_hist"], strict=True)]
+            self.expert_load[layer] = [a + b for a, b in zip(self.expert_load[layer], stats["expert_load"], strict=True)]
+            self.kept += stats["kept"]
+        if batch.deciding is not None and batch.deciding.any():
+            self._add_deciding(batch, output)
+
+    def _add_deciding(self, batch: Batch, output) -> None:
+        attentions = [a for a, experts in zip(output.attentions, self.has_experts, strict=True) if experts]
+        for router, routing, attention in zip(self.routers, output.routings, attentions, strict=True):
+            for measure, k in _counts_by_measure(router, routing, attention.data, batch.mask).items():
+                sums = self.sums.setdefault(measure, np.zeros((2, 2)))
+                for row, words in enumerate((batch.deciding, batch.words & ~batch.deciding)):
+                    sums[row] += k[words].sum(), words.sum()
+
+    def predictions(self, n: int) -> np.ndarray:
+        result = np.zeros(n, np.float32 if self.regression else np.int64)
+        for index, values in self.found:
+            result[index] = values
+        return result
+
+    def deciding_means(self) -> dict[str, tuple[float, float]]:
+        return {measure: tuple((sums[:, 0] / np.maximum(sums[:, 1], 1)).tolist()) for measure, sums in self.sums.items()}
+
+
+def _counts_by_measure(router, routing: Routing, attention, mask) -> dict[str, np.ndarray]:
+    """K (B, S) as routed, and for DA-MoE as the same attention would give it under each of COMPARED_MEASURES."""
+    if not isinstance(router, DynamicRouter):
+        return {"routed": to_host(routing.k).reshape(mask.shape)}
+    options = {name: value for name, value in router.allocation.items() if name not in ("p", "gamma")}
+    if options["allocation"] in ("pairs", "top_p"):
+        return {"routed": to_host(routing.k).reshape(mask.shape)}
+    return {measure: to_host(allocate_experts(
+        token_importance(attention, mask, measure, router.heads, router.normalise), mask, **options))
+        for measure in COMPARED_MEASURES}

@@ -1,0 +1,231 @@
+"""The training loop: batches, steps, validation, checkpoints, and going on bit for bit after a stop."""
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import threading
+import time
+from abc import ABC, abstractmethod
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from minimoe.backend import blas_threads
+from minimoe.optim import AdamW, WarmupLinear, clip_grad_norm_
+from minimoe.training.checkpoint import FILE, load_checkpoint, save_checkpoint
+from minimoe.training.config import TrainConfig
+
+LOG_EVERY = 10      # steps between lines of metrics.jsonl and updates of the progress bar
+FREE_KEYS = ("out", "data_dir", "init_from", "threads", "backend", "save_every")     # may differ when resuming
+
+
+class Loop(ABC):
+    """Trains `model` for a resolved `config`. Subclasses know the data, the loss and the score.
+
+    Every random choice comes from a generator of its own (data order here, dropout and routing noise in the model),
+    whose states the checkpoint carries.
+    """
+
+    def __init__(self, config: TrainConfig, model, tokenizer, facts: dict, batch_counts: int, progress: bool = True):
+        self.config, self.tokenizer, self.facts = config, tokenizer, facts
+        self.model = model.to(backend=config.backend)
+        self.progress = progress
+        self.order = np.random.default_rng([config.seed, 1])            # the model's seed is config.seed itself
+        self.steps_per_epoch = batch_counts
+        self.total_steps = min(config.max_steps or math.inf, config.epochs * batch_counts)
+        self.optimiser = AdamW(parameter_groups(model, config.weight_decay), lr=config.lr)
+        self.schedule = WarmupLinear(self.optimiser, math.ceil(config.warmup * self.total_steps), self.total_steps)
+        self.step = self.epoch = self.batch = self.tokens = 0           # batch: done in this epoch
+        self.seconds = 0.0                                              # of training, validation left out
+        self.best: dict[str, np.ndarray] = {}
+        self.best_score: float | None = None
+        self.order_state = self.order.bit_generator.state               # as it was when this epoch began
+        self.finished = False
+        self.stopping = False
+
+    @abstractmethod
+    def epoch_batches(self) -> list:
+        """What `batch_loss` takes, once for every step of the next epoch; draws from `self.order`."""
+
+    @abstractmethod
+    def batch_loss(self, item) -> tuple:
+        """(loss tensor, real tokens, mean experts per token) of one item."""
+
+    @abstractmethod
+    def validate(self) -> float:
+        """A score on held-out data, larger is better."""
+
+    def run(self, resume: bool = False) -> None:
+        """Trains to the end and leaves the best epoch's weights in the model. With `resume` it goes on from the
+        checkpoint in config.out, if there is one. Ctrl-C saves a checkpoint (when config.out is set) and raises
+        KeyboardInterrupt."""
+        if resume and self.config.out and (Path(self.config.out) / FILE).is_file():
+            self._restore(load_checkpoint(self.config.out))
+        elif self.config.out:
+            Path(self.config.out).mkdir(parents=True, exist_ok=True)    # an unusable folder shows before the work
+            self._log_path().unlink(missing_ok=True)
+        if self.finished:
+            return
+        self.model.train()
+        with blas_threads(self.config.threads), self._polite_interrupt(), self._bar() as bar:
+            while self.step < self.total_steps:
+                self._epoch(bar)
+        self.model.load_state_dict(self.best)
+        self.model.eval()
+        self.finished = True
+        if self.config.out:
+            self.save()
+
+    def _epoch(self, bar) -> None:
+        self.order_state = self.order.bit_generator.state
+        items = self.epoch_batches()
+        for item in items[self.batch:]:
+            if self.step == self.total_steps:
+                break
+            self._step(item, bar)
+            if self.config.out and self.step % self.config.save_every == 0 or self.stopping:
+                self._save_or_stop()
+        score = self.validate()
+        if self.best_score is None or score > self.best_score:
+            self.best_score, self.best = score, self.model.state_dict()
+        self.epoch += 1
+        self.batch = 0
+        self.order_state = self.order.bit_generator.state
+        self._log({"epoch": self.epoch, "step": self.step, "validation_score": score})
+        bar.set_postfix_str(f"epoch {self.epoch}, score {score:.3f}")
+        if self.config.out:
+            self.save()
+
+    def _step(self, item, bar) -> None:
+        began = time.perf_counter()
+        self.schedule.step()
+        loss, tokens, experts = self.batch_loss(item)
+        loss.backward()
+        norm = clip_grad_norm_(self.model.parameters(), self.config.clip)
+        if not math.isfinite(norm):
+            raise FloatingPointError(f"step {self.step + 1}: the gradient is not finite (loss {loss.item():g}); "
+                                     "lower --lr. Nothing was updated")
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self.seconds += time.perf_counter() - began
+        self.step += 1
+        self.batch += 1
+        self.tokens += tokens
+        bar.update()
+        if self.step % LOG_EVERY == 0 or self.step == self.total_steps:
+            value = loss.item()
+            self._log({"step": self.step, "loss": value, "lr": self.optimiser.lr, "gradient_norm": norm,
+                       "mean_experts_per_token": experts})
+            bar.set_postfix_str(f"loss {value:.3f}, score {self.best_score or 0:.3f}, {experts:.2f} experts/token, "
+                                f"{self.tokens_per_second():,.0f} tokens/s")
+
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+    # state
+    def save(self) -> None:
+        """Writes the checkpoint: everything that is needed to go on, or the best weights alone when finished."""
+        state = {"finished": self.finished, "step": self.step, "epoch": self.epoch, "batch": self.batch,
+                 "tokens": self.tokens, "seconds": self.seconds, "best_score": self.best_score, "config": self._kept()}
+        if self.finished:
+            save_checkpoint(self.config.out, self.model, tokenizer=self.tokenizer, task=self.facts, state=state)
+            return
+        state["generators"] = {name: g.bit_generator.state for name, g in self.model.generators().items()}
+        state["order"] = self.order_state
+        state["schedule"] = self.schedule.state_dict()
+        save_checkpoint(self.config.out, self.model, tokenizer=self.tokenizer, task=self.facts,
+                        optimiser=self.optimiser, best=self.best, state=state)
+
+    def _restore(self, checkpoint) -> None:
+        state = checkpoint.state
+        then, now = state.get("config", {}), self._kept()
+        for key in now:
+            if then.get(key) != now[key]:
+                raise ValueError(f"resume: {key} is {now[key]!r}, but the run in {self.config.out} was started with "
+                                 f"{then.get(key)!r}; use the same options or another --out")
+        self.model.load_state_dict(checkpoint.weights)
+        for name in ("finished", "step", "epoch", "batch", "tokens", "seconds", "best_score"):
+            setattr(self, name, state[name])
+        if self.finished:
+            self.model.eval()
+            return
+        self.optimiser.load_state_dict(checkpoint.optimiser)
+        self.schedule.load_state_dict(state["schedule"])
+        self.best = checkpoint.best
+        self.order.bit_generator.state = self.order_state = state["order"]
+        for name, generator in self.model.generators().items():
+            generator.bit_generator.state = state["generators"][name]
+        self._cut_log()
+
+    def _kept(self) -> dict:
+        """The options that decide the result, without paths of this machine."""
+        values = {key: value for key, value in self.config.to_dict().items() if key not in FREE_KEYS}
+        values["router"] = values["router"].rpartition(":")[2]
+        return json.loads(json.dumps(values))
+
+    # the log, one JSON object a line
+    def _log_path(self) -> Path:
+        return Path(self.config.out) / "metrics.jsonl"
+
+    def _log(self, line: dict) -> None:
+        if self.config.out:
+            with open(self._log_path(), "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+    def _cut_log(self) -> None:
+        """Drops the lines of steps after the checkpoint: they are done again."""
+        if not self._log_path().is_file():
+            return
+        kept = []
+        for line in self._log_path().read_text(encoding="utf-8").split("\n"):
+            try:
+                entry = json.loads(line)
+            except ValueError:                      # the last line of a killed run may be cut
+                continue
+            if entry["step"] < self.step or entry["step"] == self.step and entry.get("epoch", 0) <= self.epoch:
+                kept.append(line + "\n")
+        temporary = self._log_path().with_suffix(".tmp")
+        temporary.write_text("".join(kept), encoding="utf-8")
+        os.replace(temporary, self._log_path())
+
+    # interruption
+    def _save_or_stop(self) -> None:
+        if self.config.out:
+            self.save()
+        if self.stopping:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def _polite_interrupt(self):
+        """The first Ctrl-C waits for the end of the step, so that a checkpoint is whole; the second does not."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(number, frame):
+            if self.stopping:
+                raise KeyboardInterrupt
+            self.stopping = True
+
+        before = signal.signal(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _bar(self):
+        return tqdm(total=self.total_steps, initial=self.step, desc=f"{self.facts['name']} {self.config.router}",
+                    unit="step", disable=not self.progress, dynamic_ncols=True)
+
+
+def parameter_groups(model, weight_decay: float) -> list[dict]:
+    """Weight matrices decay; biases, norms and embeddings do not (algorithm 9 of the usual recipe, assumed)."""
+    decayed, free = [], []
+    for name, parameter in model.named_parameters():
+        plain = name.rpartition(".")[2] in ("b1", "b2") or parameter.ndim < 2 or "embedding" in name
+        (free if plain else decayed).append(parameter)
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]

@@ -1,0 +1,68 @@
+"""A task made ready: its splits encoded, its tokenizer, how it is scored."""
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from minimoe.data.batching import Encoded, encode_dataset
+from minimoe.data.builtin import load_builtin
+from minimoe.data.dataset import Dataset
+from minimoe.data.glue import load_glue
+from minimoe.data.tokenizer import WordTokenizer
+from minimoe.data.wordpiece import WordPieceTokenizer
+from minimoe.training.config import TrainConfig
+
+VALIDATION_SHARE, VALIDATION_MOST = 0.1, 2000
+
+
+@dataclass(frozen=True)
+class Task:
+    """train and validation: the published training split, carved; test: where the reported score comes from, the
+    development split of GLUE (its test labels are hidden) or the built-in test split."""
+
+    name: str
+    n_classes: int
+    metrics: tuple[str, ...]
+    label_names: tuple[str, ...]
+    tokenizer: object
+    train: Encoded
+    validation: Encoded
+    test: Encoded
+    test_data: Dataset
+
+    def facts(self) -> dict:
+        """What a checkpoint keeps of the task."""
+        return {"name": self.name, "n_classes": self.n_classes, "metrics": list(self.metrics),
+                "label_names": list(self.label_names)}
+
+
+def load_split(config: TrainConfig, split: str) -> Dataset:
+    """A split of the task. For a built-in task the data is always the one of seed 0: a seed moves only the training."""
+    if config.builtin:
+        return load_builtin(config.task, split)
+    return load_glue(config.task, config.data_dir, split)
+
+
+def prepare_task(config: TrainConfig, tokenizer=None) -> Task:
+    """Loads, carves, trains the tokenizer (unless given one) and encodes. `config` must be resolved."""
+    whole = load_split(config, "train")
+    test = load_split(config, "test" if config.builtin else "dev")
+    train, validation = carve(whole, config.seed)
+    if tokenizer is None:
+        kind = WordTokenizer if config.tokenizer == "word" else WordPieceTokenizer
+        tokenizer = kind.train(train.texts(), config.vocab_size)
+    encoded = (encode_dataset(data, tokenizer, config.max_length) for data in (train, validation, test))
+    return Task(whole.name, whole.n_classes, whole.metrics, whole.label_names, tokenizer, *encoded, test)
+
+
+def carve(data: Dataset, seed: int) -> tuple[Dataset, Dataset]:
+    """(train, validation): a tenth, at most 2,000 examples, drawn with `seed`; both keep the file's order."""
+    n = len(data)
+    if n < 2:
+        raise ValueError(f"{data.name}: {n} training example is too few; training and validation need one each")
+    held_out = np.zeros(n, bool)
+    size = max(1, min(VALIDATION_MOST, int(n * VALIDATION_SHARE)))
+    held_out[np.random.default_rng(seed).permutation(n)[:size]] = True
+    pick = [tuple(e for e, out in zip(data.examples, held_out, strict=True) if out == wanted) for wanted in (False, True)]
+    return replace(data, examples=pick[0]), replace(data, split="validation", examples=pick[1])

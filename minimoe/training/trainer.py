@@ -1,0 +1,63 @@
+"""Trains a classifier on a task and reports what it learnt and what it cost."""
+from __future__ import annotations
+
+from minimoe.data.batching import batch_order, make_batch
+from minimoe.models import SequenceClassifier
+from minimoe.training.config import TrainConfig
+from minimoe.training.evaluate import Evaluation, evaluate
+from minimoe.training.loop import Loop
+from minimoe.training.task import Task, prepare_task
+
+
+class Trainer(Loop):
+    """`Trainer(TrainConfig(task="sentiment")).train()` -> the figures of the run, as `minimoe train --json` writes them.
+
+    `task`: a prepared task, to share data between runs. After `train()`, `model` holds the best epoch's weights and
+    `evaluation` the test split's evaluation.
+    """
+
+    def __init__(self, config: TrainConfig, task: Task | None = None, progress: bool = True):
+        config = config.resolved()
+        self.task = task or prepare_task(config)
+        model = SequenceClassifier(config.model_config(self.task.tokenizer.vocab_size, self.task.n_classes), config.seed)
+        self.lengths = [len(ids) for ids in self.task.train.ids]
+        batches = -(-len(self.lengths) // config.batch_size)
+        super().__init__(config, model, self.task.tokenizer, self.task.facts(), batches, progress)
+        self.evaluation: Evaluation | None = None
+
+    def train(self, resume: bool = False) -> dict:
+        """Trains, evaluates on the test split (the development split of GLUE) and returns the figures."""
+        self.run(resume)
+        self.evaluation = evaluate(self.model, self.task.test, self.task.metrics)
+        return self.figures()
+
+    def epoch_batches(self) -> list:
+        return batch_order(self.lengths, self.config.batch_size, self.order)
+
+    def batch_loss(self, index) -> tuple:
+        batch = make_batch(self.task.train, index, self.model.config.pad_id)
+        output = self.model(batch.ids, batch.mask, batch.segments)
+        loss = self.model.task_loss(output, batch.labels) + output.aux_loss
+        tokens = int(batch.mask.sum())
+        kept = sum(routing.plan.perm.size for routing in output.routings)
+        return loss, tokens, kept / (tokens * len(output.routings)) if output.routings else 1.0
+
+    def validate(self) -> float:
+        return evaluate(self.model, self.task.validation, self.task.metrics).score
+
+    def figures(self) -> dict:
+        """Plain numbers of the finished run."""
+        e = self.evaluation
+        return {
+            "task": self.task.name, "router": self.config.router, "metric": "+".join(self.task.metrics),
+            "score": e.score, "metrics": e.metrics, "mean_experts_per_token": e.mean_experts_per_token,
+            "k_histogram": [sum(counts) for counts in zip(*e.k_histogram, strict=True)],
+            "expert_load": [sum(counts) for counts in zip(*e.expert_load, strict=True)],
+            "layers": [{"k_histogram": k, "expert_load": load}
+                       for k, load in zip(e.k_histogram, e.expert_load, strict=True)],
+            "deciding": {measure: {"deciding": a, "others": b} for measure, (a, b) in e.deciding.items()},
+            "flops_per_token": self.model.config.flops_per_token(e.mean_experts_per_token, e.mean_length),
+            "parameters": sum(p.size for p in self.model.parameters()), "steps": self.step,
+            "tokens_per_second": self.tokens_per_second(), "seconds": self.seconds, "seed": self.config.seed,
+            "validation_score": self.best_score, "backend": self.config.backend,
+        }
