@@ -1,6 +1,10 @@
-"""minimoe: DA-MoE from scratch on NumPy and CuPy. Every public name is importable from here; see the README's map."""
+"""minimoe: DA-MoE from scratch on NumPy. Every public name is importable from here; see the README's map."""
 from minimoe.tensor import Tensor
 from minimoe.autograd import no_grad, op
 from minimoe.backend import available_backends
 from minimoe.gradcheck import GradientError, gradcheck
 from minimoe import ops
+
+__version__ = "0.1.0"
+__all__ = ["GradientError", "Tensor", "available_backends", "data", "gradcheck", "models", "moe", "nn", "no_grad",
+           "op", "ops", "optim", "plots", "training"]

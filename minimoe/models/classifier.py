@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from minimoe import ops
 from minimoe.backend import array_module
 from minimoe.models.config import EncoderConfig
@@ -15,8 +17,9 @@ class SequenceClassifier(Encoder):
     """Encoder, then a linear head on the first token. config.n_classes=1 is regression."""
 
     def __init__(self, config: EncoderConfig, rng=0):
+        rng = np.random.default_rng(rng)
         super().__init__(config, rng)
-        self.head = Linear(config.d_model, config.n_classes, rng=self.weights_rng)
+        self.head = Linear(config.d_model, config.n_classes, rng=rng)
 
     def forward(self, ids, mask=None, segments=None) -> Output:
         """Output with logits (B, n_classes); arguments as in `Encoder.encode`."""

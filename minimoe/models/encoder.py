@@ -73,24 +73,15 @@ class Encoder(Module):
     def __init__(self, config: EncoderConfig, rng=0):
         super().__init__()
         self.config = config
-        weights, self.dropout_rng = np.random.default_rng(rng).spawn(2)
+        weights, dropout_rng = np.random.default_rng(rng).spawn(2)
         d = config.d_model
         self.token_embedding = Embedding(config.vocab_size, d, rng=weights)
         self.position_embedding = Embedding(config.max_length, d, rng=weights)
         self.segment_embedding = Embedding(2, d, rng=weights)
-        self.dropout = Dropout(config.dropout, rng=self.dropout_rng)
+        self.dropout = Dropout(config.dropout, rng=dropout_rng)
         self.layers = ModuleList([EncoderLayer(config, config.has_experts(layer), rng=weights,
-                                               dropout_rng=self.dropout_rng) for layer in range(config.n_layers)])
+                                               dropout_rng=dropout_rng) for layer in range(config.n_layers)])
         self.final_norm = LayerNorm(d)
-        self.weights_rng = weights                  # subclasses draw their head from it
-
-    def generators(self) -> dict[str, np.random.Generator]:
-        """The generators that training moves, by name: dropout, and the routing noise of every expert layer."""
-        found = {"dropout": self.dropout_rng}
-        for number, layer in enumerate(self.layers):
-            if layer.has_experts:
-                found[f"routing.{number}"] = layer.moe.router.noise
-        return found
 
     def encode(self, ids, mask=None, segments=None) -> Output:
         """ids int (B, S); mask bool (B, S), True = real token, default ids != pad_id; segments int (B, S) of 0 and 1.

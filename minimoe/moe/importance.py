@@ -74,7 +74,6 @@ def token_importance(attention: np.ndarray, mask: np.ndarray | None = None, meas
         importance = _read_attention(without_padding(p, mask), real.sum(axis=1), inner, heads)
         if inner == "colsum_l1":
             importance = importance * _l1_norm(x, (batch, length))
-    importance = xp.where(live, importance, 0)
     for control in controls:
         if control == "shuffled":
             importance = shuffle_importance(importance, live, generator)
@@ -106,8 +105,8 @@ def _read_attention(p: np.ndarray, n: np.ndarray, measure: str, heads: str) -> n
         per_head = p.sum(axis=2) / n
     elif measure == "cls":
         per_head = p[:, :, 0, :]
-    else:                                                                       # focus; log 1 = 0 must not divide
-        per_head = xp.where(n > 1, (1 - entropy(p) / xp.log(xp.maximum(n, 2))).clip(0, 1), 1)
+    else:                                                                       # focus; one token: entropy 0, not 0/0
+        per_head = (1 - entropy(p) / xp.log(xp.maximum(n, 2))).clip(0, 1)
     joined = per_head.mean(axis=1) if heads == "mean" else per_head.max(axis=1)
     return 1 - joined if measure == "diffuse" else joined
 
@@ -135,16 +134,16 @@ def rollout(attentions: Sequence[np.ndarray], mask: np.ndarray | None = None, he
     if not layers or any(p.shape != layers[0].shape for p in layers) or layers[0].shape[2] != layers[0].shape[3]:
         raise ValueError(f"rollout: needs at least one (B,H,S,S) and all alike, got {[p.shape for p in layers]}")
     xp = array_module(*layers)
-    batch, n_heads, length = layers[0].shape[:3]
-    real, _ = real_and_competing("rollout", layers[0], (batch, length), mask, None)
+    real, _ = real_and_competing("rollout", layers[0], layers[0].shape[::2], mask, None)
 
     # Only the column mean u R_L is wanted, so the row vector u = real/n walks down the layers: no matrix products.
     share = real / xp.maximum(real.sum(axis=1, keepdims=True), 1)                       # (B, S)
-    chains = n_heads if heads == "each" else 1
-    flow = xp.repeat(share[:, None, None, :], chains, axis=1).astype(layers[0].dtype)   # (B, chains, 1, S)
+    flow = share[:, None, None, :].astype(layers[0].dtype)                              # (B, 1, 1, S)
     for p in reversed(layers):
         p = without_padding(p, mask)
-        flow = (flow + flow @ (p if heads == "each" else p.mean(axis=1, keepdims=True))) / 2
+        if heads == "mean":
+            p = p.mean(axis=1, keepdims=True)
+        flow = (flow + flow @ p) / 2                                                    # (B, 1 or H, 1, S)
     return xp.where(real, flow[:, :, 0, :].mean(axis=1), 0)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from minimoe import ops
 from minimoe.backend import array_module
 from minimoe.moe.allocation import allocate_experts
-from minimoe.moe.importance import token_importance
+from minimoe.moe.importance import rollout, router_entropy, token_importance
+from minimoe.moe.normalise import normalise_importance
 from minimoe.moe.routing import Routing, assemble, clean_logits
 from minimoe.nn.init import truncated_normal
 from minimoe.nn.module import Module, Parameter
@@ -18,6 +19,10 @@ from minimoe.tensor import Tensor
 ALLOCATION_OPTIONS = frozenset(
     name for name, parameter in inspect.signature(allocate_experts).parameters.items()
     if parameter.kind is parameter.KEYWORD_ONLY and name not in ("probabilities", "exclude_special"))
+
+
+SOURCES = ("same", "prev", "mean_of_layers")
+EVALUATION_SEED = 0
 
 
 class Router(Module):
@@ -61,11 +66,15 @@ class Router(Module):
         mask (B, S) bool, True = real token, or None. Plain arrays: nothing flows back through K."""
         raise NotImplementedError(f"{type(self).__name__} must implement experts_per_token")
 
-    def importance(self, attention, mask=None, x=None):
-        """Importance (B, S) of every token from the block's attention (B, H, S, S), or None when not used."""
+    def importance(self, attentions, mask=None, x=None):
+        """Importance (B, S) of every token for this layer, or None when `measure` is None.
+
+        attentions: (B, H, S, S) of every layer up to this block's own, which is the last; mask (B, S) bool or None;
+        x (B, S, d_model): the expert layer's input, for `colsum_l1`.
+        """
         if self.measure is None:
             return None
-        return token_importance(attention, mask, self.measure, self.heads, self.normalise)
+        return token_importance(attentions[-1], mask, self.measure, self.heads, self.normalise, x=x)
 
     def logits(self, x: Tensor) -> Tensor:
         """z (N, E) of x (N, d_model); in training with noise."""
@@ -129,38 +138,63 @@ class DynamicRouter(Router):
 
     The idea is confirmed by the paper's abstract; K_i = ceil(E * I_i) with I the head mean of the largest attention
     weight is reported; its axis (rows), raw gates and everything else are assumed. measure, heads, normalise as in
-    `token_importance`; allocation, k_min, k_max, mean_experts and the keywords of one schedule as in
+    `token_importance`, and the measures "rollout" (of the layers so far) and "router_entropy" (a control); source:
+    the attention of the "same" block (the only matrix whose tokens are exactly this layer's inputs), of the "prev"
+    one, or the "mean_of_layers" so far; allocation, k_min, k_max, mean_experts and the keywords of one schedule as in
     `allocate_experts`.
     """
 
     extra_options = ALLOCATION_OPTIONS
 
     def __init__(self, d_model: int, n_experts: int, *, measure: str = "rowmax", heads: str = "mean",
-                 normalise: str = "none", allocation: str = "ceil", k_min: int = 1, k_max: int | None = None,
-                 mean_experts: float | None = None, priority: str = "importance", **options):
-        self.allocation = {name: options.pop(name) for name in list(options) if name in ALLOCATION_OPTIONS}
+                 normalise: str = "none", source: str = "same", allocation: str = "ceil", k_min: int = 1,
+                 k_max: int | None = None, mean_experts: float | None = None, priority: str = "importance", **options):
+        schedule = {name: options.pop(name) for name in list(options) if name in self.extra_options}
         super().__init__(d_model, n_experts, priority=priority, **options)
+        if source not in SOURCES:
+            raise ValueError(f"DynamicRouter: source {source!r} is not one of {', '.join(SOURCES)}")
         k_max = n_experts if k_max is None else k_max
-        self.measure, self.heads, self.normalise = measure, heads, normalise
+        self.measure, self.heads, self.normalise, self.source = measure, heads, normalise, source
         self.k_range = (k_min, k_max)
-        self.allocation.update(n_experts=n_experts, allocation=allocation, k_min=k_min, k_max=k_max,
-                               mean_experts=mean_experts)
+        self.allocation = schedule | dict(n_experts=n_experts, allocation=allocation, k_min=k_min, k_max=k_max,
+                                          mean_experts=mean_experts)
         self._try_options()
 
+    def importance(self, attentions, mask=None, x=None):
+        rng = self.noise if self.training else EVALUATION_SEED          # evaluation repeats itself
+        if self.measure == "rollout":
+            return normalise_importance(rollout(attentions, mask, "each" if self.heads == "each" else "mean"),
+                                        _real(attentions[-1], mask), self.normalise)
+        attention = attentions[-1]
+        if self.measure == "router_entropy":                            # `choose` knows the probabilities
+            return array_module(attention).zeros((attention.shape[0], attention.shape[2]), attention.dtype)
+        if self.source == "prev":
+            attention = attentions[max(len(attentions) - 2, 0)]
+        elif self.source == "mean_of_layers":
+            attention = sum(attentions) / len(attentions)
+        return token_importance(attention, mask, self.measure, self.heads, self.normalise, x=x, rng=rng)
+
+    def choose(self, logits, probabilities, importance, mask, bad):
+        if self.measure == "router_entropy":
+            importance = normalise_importance(router_entropy(self._by_sample(probabilities.data, importance), mask),
+                                              _real(importance, mask), self.normalise)
+        return super().choose(logits, probabilities, importance, mask, bad)
+
     def experts_per_token(self, probabilities, importance, mask):
-        return allocate_experts(importance, mask, probabilities=self._by_sample(probabilities, importance),
-                                **self.allocation)
+        needs_probabilities = self.allocation["allocation"] in ("pairs", "top_p")
+        return allocate_experts(importance, mask, **self.allocation,
+                                probabilities=self._by_sample(probabilities, importance) if needs_probabilities else None)
 
     def _by_sample(self, probabilities, importance):
-        if self.allocation["allocation"] not in ("pairs", "top_p"):
-            return None
         return probabilities.reshape(*importance.shape, self.n_experts)
 
     def _try_options(self) -> None:
         """Unknown names and impossible limits are refused here, not in the first step."""
         one = np.ones((1, 1, 1, 1), np.float32)
-        importance = self.importance(one, x=Tensor(one[0]))
-        self.experts_per_token(np.full((1, self.n_experts), 1 / self.n_experts, np.float32), importance, None)
+        even = np.full((1, self.n_experts), 1 / self.n_experts, np.float32)
+        self.eval()
+        self.experts_per_token(even, self.importance([one], x=one[0]), None)
+        self.train()
 
 
 class TopPRouter(Router):
@@ -216,3 +250,8 @@ def _per_sample(name: str, array, samples: tuple[int, int]):
     if array.shape != samples and not (array.ndim == 1 and array.shape == samples[1:] and samples[0] == 1):
         raise ValueError(f"router: {name} is {array.shape}; x needs {samples}")
     return array.reshape(samples)
+
+
+def _real(like, mask):
+    """mask, or all True where there is none: bool (B, S)."""
+    return array_module(like).ones((like.shape[0], like.shape[-1]), bool) if mask is None else mask

@@ -40,22 +40,40 @@ class Routing:
         """Plain numbers and lists, computed on first access.
 
         tokens (real ones), assignments, kept, dropped, mean_k, k_hist (tokens with 0..E experts), expert_load
-        (assignments asked of every expert, before dropping), balance (E sum f P: 1 is uniform), clipped, nonfinite.
+        (assignments asked of every expert, before dropping), mean_probability (E numbers), balance (E sum f P, 1 is
+        uniform), clipped, nonfinite.
         """
         xp = array_module(self.k)
         n_experts = self.plan.n_experts
         real = self.k if self.mask is None else self.k[self.mask]
         p = self.probabilities.data if self.mask is None else self.probabilities.data[self.mask]
-        load = to_host(xp.bincount(self.plan.expert, minlength=n_experts))
-        asked, tokens = int(load.sum()), int(real.size)
-        mean_p = to_host(p.mean(axis=0)) if tokens else load * 0.0
-        return {
-            "tokens": tokens, "assignments": asked, "kept": int(self.plan.perm.size),
-            "dropped": asked - int(self.plan.perm.size), "mean_k": asked / max(tokens, 1),
-            "k_hist": to_host(xp.bincount(real, minlength=n_experts + 1)).tolist(), "expert_load": load.tolist(),
-            "balance": float(n_experts * (load / max(asked, 1) * mean_p).sum()),
-            "clipped": int(self.clipped), "nonfinite": int(self.nonfinite),
-        }
+        load = to_host(xp.bincount(self.plan.expert, minlength=n_experts)).tolist()
+        kept = int(self.plan.perm.size)
+        mean_p = to_host(p.mean(axis=0)).tolist() if real.size else [0.0] * n_experts
+        return finish_stats({
+            "tokens": int(real.size), "assignments": sum(load), "kept": kept, "dropped": sum(load) - kept,
+            "k_hist": to_host(xp.bincount(real, minlength=n_experts + 1)).tolist(), "expert_load": load,
+            "mean_probability": mean_p, "clipped": int(self.clipped), "nonfinite": int(self.nonfinite),
+        })
+
+
+def finish_stats(counts: dict) -> dict:
+    """The counts with what follows from them: mean_k and balance."""
+    load, p = counts["expert_load"], counts["mean_probability"]
+    asked = max(sum(load), 1)
+    return counts | {"mean_k": sum(load) / max(counts["tokens"], 1),
+                     "balance": len(load) * sum(n / asked * q for n, q in zip(load, p, strict=True))}
+
+
+def pool_stats(several: list[dict]) -> dict:
+    """The stats of several calls as if they had been one."""
+    tokens = max(sum(stats["tokens"] for stats in several), 1)
+    pooled = {name: sum(stats[name] for stats in several)
+              for name in ("tokens", "assignments", "kept", "dropped", "clipped", "nonfinite")}
+    pooled |= {name: [sum(column) for column in zip(*(stats[name] for stats in several), strict=True)]
+               for name in ("k_hist", "expert_load")}
+    weighted = zip(*([q * stats["tokens"] for q in stats["mean_probability"]] for stats in several), strict=True)
+    return finish_stats(pooled | {"mean_probability": [sum(column) / tokens for column in weighted]})
 
 
 def route(logits, k, gates: str = "raw", capacity: float | None = None, mask=None, *, importance=None,
@@ -118,7 +136,7 @@ def assemble(logits: Tensor, probabilities: Tensor, k, bad, *, gates="raw", capa
     importance = _flat(xp, "importance", importance, n)
     if priority not in PRIORITIES:
         raise ValueError(f"route: priority {priority!r} is not one of {', '.join(PRIORITIES)}")
-    k, clipped = _counts(xp, k, n, n_experts if ban is None else n_experts - int(raw(ban).sum()))
+    k, clipped = _counts(xp, k, n, n_experts if ban is None else n_experts - int(xp.asarray(raw(ban)).sum()))
     counted = ~bad if mask is None else mask & ~bad
     k = xp.where(counted, k, 0).astype(xp.int32)
     nonfinite = bad.sum() if mask is None else (bad & mask).sum()

@@ -4,10 +4,10 @@ from __future__ import annotations
 import numpy as np
 
 from minimoe import ops
-from minimoe.nn.dropout import check_probability
 from minimoe.nn.init import check_sizes, generator, truncated_normal
 from minimoe.nn.linear import Linear
 from minimoe.nn.module import Module, Parameter
+from minimoe.ops.dropout import check_probability
 from minimoe.tensor import Tensor
 
 
@@ -33,7 +33,8 @@ class MultiHeadAttention(Module):
         self.in_proj_bias = Parameter(np.zeros(3 * d_model, np.float32))
         self.out_proj = Linear(d_model, d_model, rng=rng)
         self.n_heads = n_heads
-        self.dropout = check_probability("MultiHeadAttention", dropout)
+        check_probability("MultiHeadAttention", dropout)
+        self.dropout = float(dropout)
         self.dropout_rng = generator(dropout_rng, "MultiHeadAttention")
 
     def forward(self, x: Tensor, mask=None) -> tuple[Tensor, Tensor]:
@@ -47,7 +48,7 @@ class MultiHeadAttention(Module):
             return split.transpose(0, 2, 1, 3)                                          # (B, H, S, d_h)
 
         qkv = ops.linear(x, self.in_proj_weight, self.in_proj_bias)                     # (B, S, 3 d)
-        q, k, v = ops.split(qkv, d_model, axis=-1)
+        q, k, v = ops.split(qkv, 3, axis=-1)
         dropout = self.dropout if self.training else 0.0
         output, attention = ops.attention(heads(q), heads(k), heads(v), mask, dropout, self.dropout_rng)
         joined = output.transpose(0, 2, 1, 3).reshape(batch, length, d_model)           # heads of a token side by side

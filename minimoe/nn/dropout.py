@@ -4,6 +4,7 @@ from __future__ import annotations
 from minimoe import ops
 from minimoe.nn.init import generator
 from minimoe.nn.module import Module
+from minimoe.ops.dropout import check_probability
 from minimoe.tensor import Tensor
 
 
@@ -15,17 +16,11 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float, *, rng=0):
-        self.p = check_probability("Dropout", p)
+        check_probability("Dropout", p)
+        self.p = float(p)
         self.rng = generator(rng, "Dropout")
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0:
             return x
         return ops.dropout(x, self.p, rng=self.rng)
-
-
-def check_probability(layer: str, p: float) -> float:
-    """`p` as a Python float. Raises ValueError unless it lies in 0..1."""
-    if not 0 <= p <= 1:
-        raise ValueError(f"{layer}: dropout probability is {p}; it must lie in 0..1")
-    return float(p)

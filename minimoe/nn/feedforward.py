@@ -1,20 +1,22 @@
 """FeedForward: the dense sub-layer of a transformer block."""
 from __future__ import annotations
 
+from functools import partial
+
 from minimoe import ops
 from minimoe.nn.init import generator
 from minimoe.nn.linear import Linear
 from minimoe.nn.module import Module
 from minimoe.tensor import Tensor
 
-ACTIVATIONS = ("gelu", "relu")
+ACTIVATIONS = {"gelu": ops.gelu, "gelu_tanh": partial(ops.gelu, approximate="tanh"), "relu": ops.relu}
 
 
 class FeedForward(Module):
     """y = linear2(phi(linear1(x))); x and y (..., d_model), hidden (..., d_ff).
 
-    `activation`: "gelu" or "relu". Weights are drawn from `rng`. Raises ValueError for another activation and sizes
-    below 1.
+    `activation`: "gelu", "gelu_tanh" or "relu", the names that experts take too. Weights are drawn from `rng`. Raises
+    ValueError for another activation and sizes below 1.
     """
 
     def __init__(self, d_model: int, d_ff: int, activation: str = "gelu", *, rng):
@@ -26,5 +28,5 @@ class FeedForward(Module):
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = self.linear1(x)                                        # (..., d_ff)
-        return self.linear2(getattr(ops, self.activation)(hidden))      # (..., d_model)
+        hidden = ACTIVATIONS[self.activation](self.linear1(x))          # (..., d_ff)
+        return self.linear2(hidden)                                     # (..., d_model)

@@ -12,7 +12,7 @@ from minimoe.models import SequenceClassifier
 from minimoe.moe.allocation import allocate_experts
 from minimoe.moe.importance import token_importance
 from minimoe.moe.routers import DynamicRouter
-from minimoe.moe.routing import Routing
+from minimoe.moe.routing import Routing, pool_stats
 from minimoe.training import metrics as scores
 
 COMPARED_MEASURES = ("rowmax", "colmax")
@@ -20,24 +20,22 @@ COMPARED_MEASURES = ("rowmax", "colmax")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """metrics by name and their mean; per expert layer how many tokens got 0..E experts and how many assignments each
-    expert was asked for; `deciding`: measure -> mean experts of deciding words and of the other words."""
+    """metrics by name and their mean; layer_stats: per expert layer `Routing.stats` over the whole set; `deciding`:
+    measure -> mean experts of deciding words and of the other words."""
 
     metrics: dict[str, float]
     score: float
     predictions: np.ndarray        # (n,) classes, or numbers for regression, in the data's order
     tokens: int                    # real ones
-    k_histogram: list[list[int]]
-    expert_load: list[list[int]]
-    kept: int
+    layer_stats: list[dict]
     mean_length: float             # real tokens per example, every token counted once: what a row can look at
     deciding: dict[str, tuple[float, float]]
 
     @property
     def mean_experts_per_token(self) -> float:
         """Assignments kept per real token and expert layer; 1 for a dense model, which has one block for all."""
-        layers = len(self.k_histogram)
-        return self.kept / max(self.tokens * layers, 1) if layers else 1.0
+        kept = sum(stats["kept"] for stats in self.layer_stats)
+        return kept / max(self.tokens * len(self.layer_stats), 1) if self.layer_stats else 1.0
 
 
 def evaluate(model: SequenceClassifier, data: Encoded, metrics, batch_size: int = 128) -> Evaluation:
@@ -56,8 +54,8 @@ def evaluate(model: SequenceClassifier, data: Encoded, metrics, batch_size: int 
     model.train(was_training)
     predictions = tally.predictions(len(data.ids))
     values = scores.compute(metrics, data.labels, predictions)
-    return Evaluation(values, scores.score(values), predictions, tally.tokens, tally.k_histogram, tally.expert_load,
-                      tally.kept, tally.tokens_times_length / max(tally.tokens, 1), tally.deciding_means())
+    return Evaluation(values, scores.score(values), predictions, tally.tokens, tally.layer_stats(),
+                      tally.tokens_times_length / max(tally.tokens, 1), tally.deciding_means())
 
 
 class _Tally:
@@ -67,10 +65,8 @@ class _Tally:
         self.regression = model.config.n_classes == 1
         self.routers = [layer.moe.router for layer in model.layers if layer.has_experts]
         self.has_experts = [layer.has_experts for layer in model.layers]
-        e = model.config.n_experts
-        self.k_histogram = [[0] * (e + 1) for _ in self.routers]
-        self.expert_load = [[0] * e for _ in self.routers]
-        self.tokens = self.kept = self.tokens_times_length = 0
+        self.stats: list[list[dict]] = [[] for _ in self.routers]       # per expert layer, per batch
+        self.tokens = self.tokens_times_length = 0
         self.found: list[tuple[np.ndarray, np.ndarray]] = []
         self.sums: dict[str, np.ndarray] = {}       # measure -> [experts, words] of deciding and of other words
 
@@ -80,11 +76,8 @@ class _Tally:
         lengths = batch.mask.sum(axis=1)
         self.tokens += int(lengths.sum())
         self.tokens_times_length += int((lengths * lengths).sum())
-        for layer, routing in enumerate(output.routings):
-            stats = routing.stats
-            self.k_histogram[layer] = [a + b for a, b in zip(self.k_histogram[layer], stats["k_hist"], strict=True)]
-            self.expert_load[layer] = [a + b for a, b in zip(self.expert_load[layer], stats["expert_load"], strict=True)]
-            self.kept += stats["kept"]
+        for stats, routing in zip(self.stats, output.routings, strict=True):
+            stats.append(routing.stats)
         if batch.deciding is not None and batch.deciding.any():
             self._add_deciding(batch, output)
 
@@ -101,6 +94,9 @@ class _Tally:
         for index, values in self.found:
             result[index] = values
         return result
+
+    def layer_stats(self) -> list[dict]:
+        return [pool_stats(stats) for stats in self.stats]
 
     def deciding_means(self) -> dict[str, tuple[float, float]]:
         return {measure: tuple((sums[:, 0] / np.maximum(sums[:, 1], 1)).tolist()) for measure, sums in self.sums.items()}

@@ -59,17 +59,23 @@ class Loop(ABC):
     def validate(self) -> float:
         """A score on held-out data, larger is better."""
 
-    def run(self, resume: bool = False) -> None:
-        """Trains to the end and leaves the best epoch's weights in the model. With `resume` it goes on from the
-        checkpoint in config.out, if there is one. Ctrl-C saves a checkpoint (when config.out is set) and raises
-        KeyboardInterrupt."""
-        if resume and self.config.out and (Path(self.config.out) / FILE).is_file():
-            self._restore(load_checkpoint(self.config.out))
-        elif self.config.out:
-            Path(self.config.out).mkdir(parents=True, exist_ok=True)    # an unusable folder shows before the work
-            self._log_path().unlink(missing_ok=True)
+    def restore(self) -> bool:
+        """Takes over the checkpoint in config.out; False when there is none yet. Raises ValueError when that run had
+        other options."""
+        if not (Path(self.config.out) / FILE).is_file():
+            return False
+        self._restore(load_checkpoint(self.config.out))
+        return True
+
+    def run(self) -> None:
+        """Trains to the end and leaves the best epoch's weights in the model. Ctrl-C saves a checkpoint (when
+        config.out is set) and raises KeyboardInterrupt."""
         if self.finished:
             return
+        if self.config.out:
+            Path(self.config.out).mkdir(parents=True, exist_ok=True)
+            if not self.step:                       # also shows an unusable folder before the work
+                self._log_path().write_text("", encoding="utf-8")
         self.model.train()
         with blas_threads(self.config.threads), self._polite_interrupt(), self._bar() as bar:
             while self.step < self.total_steps:
@@ -102,15 +108,16 @@ class Loop(ABC):
 
     def _step(self, item, bar) -> None:
         began = time.perf_counter()
-        self.schedule.step()
         loss, tokens, experts = self.batch_loss(item)
         loss.backward()
         norm = clip_grad_norm_(self.model.parameters(), self.config.clip)
         if not math.isfinite(norm):
             raise FloatingPointError(f"step {self.step + 1}: the gradient is not finite (loss {loss.item():g}); "
                                      "lower --lr. Nothing was updated")
+        rate = self.optimiser.lr
         self.optimiser.step()
         self.optimiser.zero_grad()
+        self.schedule.step()
         self.seconds += time.perf_counter() - began
         self.step += 1
         self.batch += 1
@@ -118,7 +125,7 @@ class Loop(ABC):
         bar.update()
         if self.step % LOG_EVERY == 0 or self.step == self.total_steps:
             value = loss.item()
-            self._log({"step": self.step, "loss": value, "lr": self.optimiser.lr, "gradient_norm": norm,
+            self._log({"step": self.step, "loss": value, "lr": rate, "gradient_norm": norm,
                        "mean_experts_per_token": experts})
             bar.set_postfix_str(f"loss {value:.3f}, score {self.best_score or 0:.3f}, {experts:.2f} experts/token, "
                                 f"{self.tokens_per_second():,.0f} tokens/s")
@@ -134,7 +141,7 @@ class Loop(ABC):
         if self.finished:
             save_checkpoint(self.config.out, self.model, tokenizer=self.tokenizer, task=self.facts, state=state)
             return
-        state["generators"] = {name: g.bit_generator.state for name, g in self.model.generators().items()}
+        state["generators"] = {name: g.bit_generator.state for name, g in self.model.named_generators()}
         state["order"] = self.order_state
         state["schedule"] = self.schedule.state_dict()
         save_checkpoint(self.config.out, self.model, tokenizer=self.tokenizer, task=self.facts,
@@ -157,7 +164,7 @@ class Loop(ABC):
         self.schedule.load_state_dict(state["schedule"])
         self.best = checkpoint.best
         self.order.bit_generator.state = self.order_state = state["order"]
-        for name, generator in self.model.generators().items():
+        for name, generator in self.model.named_generators():
             generator.bit_generator.state = state["generators"][name]
         self._cut_log()
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from minimoe.data.batching import batch_order, make_batch
+from minimoe.data.dataset import Example
 from minimoe.models import SequenceClassifier
 from minimoe.training.config import TrainConfig
 from minimoe.training.evaluate import Evaluation, evaluate
@@ -25,9 +26,12 @@ class Trainer(Loop):
         super().__init__(config, model, self.task.tokenizer, self.task.facts(), batches, progress)
         self.evaluation: Evaluation | None = None
 
-    def train(self, resume: bool = False) -> dict:
-        """Trains, evaluates on the test split (the development split of GLUE) and returns the figures."""
-        self.run(resume)
+    def train(self) -> dict:
+        """Trains, evaluates on the test split (the development split of GLUE) and returns the figures.
+
+        Call `restore()` before to go on from the checkpoint in config.out.
+        """
+        self.run()
         self.evaluation = evaluate(self.model, self.task.test, self.task.metrics)
         return self.figures()
 
@@ -45,16 +49,26 @@ class Trainer(Loop):
     def validate(self) -> float:
         return evaluate(self.model, self.task.validation, self.task.metrics).score
 
+    def examples(self) -> list[tuple[str, Example]]:
+        """(label's name, first test example that the model gets right) for every class; two examples for regression."""
+        data, names = self.task.test_data.examples, self.task.label_names
+        if self.task.n_classes == 1:
+            return [(names[0], example) for example in data[:2]]
+        found = {}
+        for example, prediction in zip(data, self.evaluation.predictions.tolist(), strict=True):
+            if example.label == prediction:
+                found.setdefault(prediction, example)
+        return [(names[label], found[label]) for label in sorted(found)]
+
     def figures(self) -> dict:
         """Plain numbers of the finished run."""
         e = self.evaluation
         return {
             "task": self.task.name, "router": self.config.router, "metric": "+".join(self.task.metrics),
             "score": e.score, "metrics": e.metrics, "mean_experts_per_token": e.mean_experts_per_token,
-            "k_histogram": [sum(counts) for counts in zip(*e.k_histogram, strict=True)],
-            "expert_load": [sum(counts) for counts in zip(*e.expert_load, strict=True)],
-            "layers": [{"k_histogram": k, "expert_load": load}
-                       for k, load in zip(e.k_histogram, e.expert_load, strict=True)],
+            "k_histogram": [sum(column) for column in zip(*(s["k_hist"] for s in e.layer_stats), strict=True)],
+            "expert_load": [sum(column) for column in zip(*(s["expert_load"] for s in e.layer_stats), strict=True)],
+            "layers": e.layer_stats,
             "deciding": {measure: {"deciding": a, "others": b} for measure, (a, b) in e.deciding.items()},
             "flops_per_token": self.model.config.flops_per_token(e.mean_experts_per_token, e.mean_length),
             "parameters": sum(p.size for p in self.model.parameters()), "steps": self.step,

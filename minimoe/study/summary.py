@@ -1,0 +1,47 @@
+"""A finished run in a few lines of text."""
+from __future__ import annotations
+
+import numpy as np
+
+from minimoe.models import SequenceClassifier
+from minimoe.moe.health import describe
+from minimoe.plots import experts_per_token
+from minimoe.study.reading import Reading
+from minimoe.training.evaluate import Evaluation
+
+
+def table(rows: list[dict]) -> str:
+    """Rows of the same keys as aligned columns; numbers to the right."""
+    keys = list(rows[0])
+    cells = [keys] + [[str(row[key]) for key in keys] for row in rows]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(keys))]
+    lines = ["  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
+             for line in cells]
+    return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
+
+
+def compare_rows(results: list[dict]) -> list[dict]:
+    """One row per run for `table`."""
+    return [{"router": r["router"], **{name: f"{value:.4f}" for name, value in r["metrics"].items()},
+             "experts/token": f"{r['mean_experts_per_token']:.2f}", "FLOPs/token": f"{r['flops_per_token']:,.0f}",
+             "tokens/s": f"{r['tokens_per_second']:,.0f}", "parameters": f"{r['parameters']:,}"} for r in results]
+
+
+def health_lines(model: SequenceClassifier, evaluation: Evaluation) -> list[str]:
+    """The state of the routing over the whole test split, per expert layer."""
+    routers = [layer.moe.router for layer in model.layers if layer.has_experts]
+    lines = []
+    for number, (router, stats) in enumerate(zip(routers, evaluation.layer_stats, strict=True), 1):
+        lines += [f"expert layer {number}: {line}" for line in describe(stats, router.k_range or (0, router.n_experts))]
+    return lines
+
+
+def deciding_lines(result: dict) -> list[str]:
+    """Whether the words that decide the label got more experts than the others; built-in tasks only."""
+    return [f"experts per word by {measure}: {means['deciding']:.2f} on deciding words, {means['others']:.2f} on others"
+            for measure, means in result["deciding"].items()]
+
+
+def routed_sentence(reading: Reading, width: int = 100) -> str:
+    """The tokens with the number of experts under each, one row per expert layer."""
+    return experts_per_token(reading.tokens, np.stack(reading.k), format="text", width=width)
