@@ -97,9 +97,12 @@ def op(function):
         several = isinstance(y, tuple)
         if grad_enabled() and any(t.requires_grad for _, _, t in inputs):
             node = Node(name, backward, inputs, len(y) if several else 1)
-        if several:
-            return tuple(_wrap(part, node, index) for index, part in enumerate(y))
-        return _wrap(y, node)
+        outputs = tuple(_wrap(part, node, index) for index, part in enumerate(y if several else (y,)))
+        for output in outputs:
+            for _, _, t in inputs:
+                if _owner(output.data) is _owner(t.data):
+                    output._version = t._version    # a view: a write to the input is a write to it
+        return outputs if several else outputs[0]
 
     del call.__wrapped__                            # help() and signature show the public form, without xp
     signature = inspect.signature(function)
@@ -107,6 +110,11 @@ def op(function):
     if function.__module__.startswith("minimoe.ops."):
         OPS[name] = call
     return call
+
+
+def _owner(array):
+    """The array that owns the memory."""
+    return array if array.base is None else array.base
 
 
 def retain(tensor: Tensor) -> None:

@@ -74,14 +74,13 @@ def _use(balance: float, load: list[int], tokens: int) -> list[str]:
         return ["There is only one expert, so there is nothing to balance."]
     if not sum(load):
         return ["No token was sent to an expert."]
-    lines = [f"Balance is {balance:.2f} (1.0 is uniform); the load is that of {effective_experts(load):.1f} equally "
-             f"busy experts out of {len(load)}."]
-    dead = [expert for expert, n in enumerate(load) if not n]
-    idle = f"{_numbers(dead)} got no token" if dead else "Every expert got a token"
-    if _too_few(load, tokens):
-        return lines + [f"{idle}, but {_count(tokens, 'token')} with {_count(sum(load), 'assignment')} "
-                        f"{'is' if tokens == 1 else 'are'} too few to judge."]
-    return lines + [f"{idle}: dead in this sample." if dead else f"{idle}: none is dead."]
+    dead = _numbers([expert for expert, n in enumerate(load) if not n])
+    lines = [f"Balance is {balance:.2f}, where 1.0 is uniform; effective experts: {effective_experts(load):.1f} of "
+             f"{len(load)}."]
+    if not _too_few(load, tokens):
+        return [*lines, f"Dead experts, which got no token: {dead or 'none'}."]
+    return [*lines, f"Experts without a token: {dead or 'none'}, but {_count(tokens, 'token')} with "
+                    f"{_count(sum(load), 'assignment')} {'is' if tokens == 1 else 'are'} too few to judge."]
 
 
 def _experts_per_token(k_hist: list[int], k_range: tuple[int, int]) -> str:
@@ -100,20 +99,19 @@ def _warning(load: list[int]) -> str:
     """Who takes nearly everything, and what helps."""
     busiest = sorted(range(len(load)), key=lambda expert: -load[expert])[:max(1, round(effective_experts(load)))]
     taken = sum(load[expert] for expert in busiest) / sum(load)
-    return (f"Warning: routing has collapsed, {_numbers(sorted(busiest)).lower()} alone got {taken:.1%} of all "
-            "assignments; a larger balance_weight or a smaller learning rate usually helps.")
+    return (f"Warning: routing has collapsed, expert{'s' if len(busiest) > 1 else ''} {_numbers(sorted(busiest))} alone "
+            f"got {taken:.1%} of all assignments; a larger balance_weight or a smaller learning rate usually helps.")
 
 
 def _numbers(experts: list[int]) -> str:
-    """Ascending expert numbers in words: "Expert 3", "Experts 0, 2-5"."""
+    """Ascending expert numbers with runs drawn together: "0, 2-5"; "" for none."""
     runs: list[list[int]] = []
     for expert in experts:
         if runs and expert == runs[-1][-1] + 1:
             runs[-1].append(expert)
         else:
             runs.append([expert])
-    parts = [", ".join(map(str, run)) if len(run) < 3 else f"{run[0]}-{run[-1]}" for run in runs]
-    return f"Expert{'s' if len(experts) > 1 else ''} {', '.join(parts)}"
+    return ", ".join(", ".join(map(str, run)) if len(run) < 3 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def _count(n: int, noun: str) -> str:

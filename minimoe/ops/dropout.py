@@ -35,7 +35,7 @@ def draw_mask(xp, shape, p: float, rng, dtype):
     if p == 0 or p == 1:
         return xp.full(shape, 1 - p, dtype)
     if rng is None:
-        raise ValueError(f"dropout: p is {p} and rng is None; give rng=numpy.random.default_rng(seed) or training=False")
+        raise ValueError(f"dropout: p is {p} and rng is None; give rng=numpy.random.default_rng(0), or training=False")
     if not isinstance(rng, int | np.integer | np.random.Generator):
         raise TypeError(f"dropout: rng is a {type(rng).__name__}; it must be a numpy.random.Generator or an int seed")
     size = math.prod(shape)

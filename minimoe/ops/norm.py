@@ -14,30 +14,28 @@ def layer_norm(xp, x, weight, bias, eps=1e-5):
     """
     same_float("layer_norm", x=x, weight=weight, bias=bias)
     _check("layer_norm", x, weight=weight, bias=bias)
-    d = x.shape[-1]
-    ones = xp.ones(d, x.dtype)
-    rows = x.reshape(rows_of(x), d)                                         # (R, d)
+    ones = xp.ones(x.shape[-1], x.dtype)
+    scale = ones if weight is None else weight
+    rows = x.reshape(rows_of(x), x.shape[-1])                               # (R, d)
     xhat = rows - _mean(rows, ones)
     xhat -= _mean(xhat, ones)                       # again: far from zero the first mean is rounded
-    # the mean of squares minus the square of the mean would lose every digit there
-    inverse = 1 / xp.sqrt(_mean(xhat * xhat, ones) + eps)                   # (R, 1)
+    y = xhat * xhat                                 # squares of centred values: mean(x^2) - mean(x)^2 loses every digit
+    inverse = 1 / xp.sqrt(_mean(y, ones) + eps)                             # (R, 1)
     xhat *= inverse
-    y = xhat * (ones if weight is None else weight)
+    xp.multiply(xhat, scale, out=y)
     if bias is not None:
         y += bias
 
     def backward(gy):
-        gy = xp.ascontiguousarray(gy.reshape(rows.shape))
-        scale = ones if weight is None else weight
+        gy = gy.reshape(rows.shape)
         each_row = xp.ones(rows.shape[0], x.dtype)
         product = gy * xhat
         gw = None if weight is None else xp.matmul(each_row, product)
         gb = None if bias is None else xp.matmul(each_row, gy)
         along_xhat = _mean(product, scale)                                  # (R, 1): mean of gxhat * xhat
-        gx = gy * scale
-        gx -= _mean(gy, scale)                                              # mean of gxhat
-        xp.multiply(xhat, along_xhat, out=product)
-        gx -= product
+        gx = xp.multiply(gy, scale, out=product)                            # gxhat
+        gx -= _mean(gy, scale)
+        gx -= xhat * along_xhat
         gx *= inverse
         return gx.reshape(x.shape), gw, gb
 
@@ -61,11 +59,12 @@ def rms_norm(xp, x, weight=None, eps=None):
     xhat = rows * inverse
 
     def backward(gy):
-        gy = xp.ascontiguousarray(gy.reshape(rows.shape))
+        gy = gy.reshape(rows.shape)
         product = gy * xhat
         gw = None if weight is None else xp.matmul(xp.ones(rows.shape[0], x.dtype), product)
-        gx = gy * scale
-        gx -= xhat * _mean(product, scale)
+        along_xhat = _mean(product, scale)                                  # (R, 1)
+        gx = xp.multiply(gy, scale, out=product)
+        gx -= xhat * along_xhat
         gx *= inverse
         return gx.reshape(x.shape), gw
 

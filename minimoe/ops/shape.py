@@ -85,11 +85,8 @@ def split(xp, x, sections, axis=0):
     cuts = [(slice(None),) * axis + (slice(lo, hi),) for lo, hi in zip(bounds, bounds[1:], strict=False)]
 
     def backward(gys):
-        gx = xp.zeros_like(x)
-        for cut, gy in zip(cuts, gys, strict=True):
-            if gy is not None:                      # None: nobody used this part
-                gx[cut] = gy
-        return (gx,)
+        used = [xp.zeros_like(x[cut]) if gy is None else gy for cut, gy in zip(cuts, gys, strict=True)]
+        return (xp.concatenate(used, axis=axis),)
 
     return tuple(x[cut] for cut in cuts), backward
 
@@ -126,7 +123,7 @@ def broadcast_to(xp, x, shape):
     try:
         y = xp.broadcast_to(x, shape)
     except ValueError:
-        raise ValueError(f"broadcast_to: x is {x.shape}; from the right its sizes must be 1 or those of {shape}") from None
+        raise ValueError(f"broadcast_to: x is {x.shape}; from the right its sizes must be 1 or as in {shape}") from None
     return y, lambda gy: (gy,)
 
 

@@ -40,7 +40,7 @@ class Optimiser:
     def lr(self, value: float) -> None:
         check_options(type(self).__name__, lr=value)
         for group in self.param_groups:
-            group["lr"] = float(value)              # a NumPy scalar would turn float32 arithmetic into float64
+            group["lr"] = float(value)
 
     def zero_grad(self) -> None:
         """Sets `.grad` of every parameter to None."""
@@ -83,7 +83,7 @@ class Optimiser:
         """Copies on the host, under flat names: "steps" int64 (parameters,), "lr.G" of group G (a number), and
         "m.I" (and "v.I") of parameter I, counted through the groups. Other options are not saved: they come from the
         constructor."""
-        rates = {f"lr.{i}": group["lr"] for i, group in enumerate(self.param_groups)}
+        rates = {f"lr.{i}": float(group["lr"]) for i, group in enumerate(self.param_groups)}
         arrays = {name: to_host(a).copy() for name, a in self._named_state().items()}
         return {"steps": np.array(self.steps, np.int64), **rates, **arrays}
 

@@ -154,6 +154,14 @@ def test_setting_lr_sets_every_group():
         optimiser.lr = float("nan")
 
 
+def test_rates_are_saved_as_plain_numbers_that_json_can_hold():
+    a, b = parameters(shapes=((2,), (2,)))
+    optimiser = AdamW([{"params": [a], "lr": np.float32(0.5)}, {"params": [b]}], lr=0.1)
+    assert [type(optimiser.state_dict()[f"lr.{i}"]) for i in range(2)] == [float, float]
+    optimiser.lr = np.float32(0.25)
+    assert type(optimiser.lr) is float
+
+
 def test_zero_grad_forgets_the_gradients():
     ps = parameters()
     give_gradients(ps, np.random.default_rng(0))
