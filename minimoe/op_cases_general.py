@@ -81,8 +81,9 @@ def shapes(op: str, make, **kwargs) -> list[Case]:
 
 
 def reductions(op: str, make, empty: bool) -> list[Case]:
-    rows = [({}, (3, 4), "all"), ({"axis": 0}, (3, 4), "first axis"), ({"axis": -1, "keepdims": True}, (2, 3), "kept"),
-            ({"axis": (0, 2)}, (2, 3, 2), "two axes"), ({"axis": 0}, (2, 0), "no result"), ({"axis": None}, (), "a number")]
+    rows = [({"axis": None}, (3, 4), "all"), ({"axis": 0}, (3, 4), "first axis"), ({"axis": None}, (), "a number"),
+            ({"axis": -1, "keepdims": True}, (2, 3), "kept"), ({"axis": (0, 2)}, (2, 3, 2), "two axes"),
+            ({"axis": 0}, (2, 0), "no result")]
     if empty:
         rows.append(({"axis": 1}, (2, 0), "no element"))
     return [Case(op, of(make(*shape)), kwargs, note) for kwargs, shape, note in rows]
@@ -114,7 +115,7 @@ CASES = [
     # reductions
     *reductions("sum", normal, empty=True), *reductions("mean", normal, empty=False),
     *reductions("max", apart, empty=False), *reductions("min", apart, empty=False),
-    *reductions("logsumexp", normal, empty=True),
+    *reductions("logsumexp", normal, empty=False),
     # shapes
     Case("reshape", of(normal(3, 4)), {"shape": (2, -1)}),
     Case("reshape", of(normal(2, 1)), {"shape": (2,)}, "drop an axis"),
@@ -164,14 +165,15 @@ CASES = [
     Case("cross_entropy", of(normal(2, 3, 4), integers(0, 4, 2, 3, dtype="int32")), note="three axes"),
     Case("cross_entropy", of(normal(4, 3), fixed([2, -100, 0, -100])), note="left out"),
     Case("cross_entropy", of(normal(2, 3), fixed([1, 1])), {"ignore_index": 1}, "nothing counts"),
-    Case("cross_entropy", of(normal(4, 3), fixed([2, 7, 0, 1])), {"ignore_index": 7, "label_smoothing": 0.2}, "smoothed"),
+    Case("cross_entropy", of(normal(4, 3), fixed([2, 7, 0, 1])), {"ignore_index": 7, "label_smoothing": 0.2},
+         "smoothed"),
     Case("cross_entropy", of(normal(0, 3), integers(0, 3, 0)), note="no row"),
     Case("cross_entropy", of(normal(3), integers(0, 3)), note="one row"),
     Case("mse_loss", of(normal(3, 2), normal(3, 2))),
     Case("mse_loss", of(normal(0), normal(0)), note="no element"),
     # rows and masks
     Case("embedding", of(fixed([[1, 0, 3], [1, 1, 4]]), normal(5, 2))),
-    Case("embedding", of(integers(0, 4, 6, dtype="uint8"), normal(4, 3)), {"padding_idx": 2}, "padding"),
+    Case("embedding", of(integers(1, 4, 6, dtype="uint8"), normal(4, 3)), {"padding_idx": 0}, "padding unused"),
     Case("embedding", of(integers(0, 4, 0), normal(4, 2)), note="no id"),
     Case("dropout", of(normal(3, 5)), {"p": 0.4, "rng": 3}),
     Case("dropout", of(normal(3, 5)), {"p": 0.4, "training": False}, "not training"),

@@ -20,7 +20,6 @@ PLANS = {"": plan([[0, 1], [2], [2, 0, 1], []], 4),
          "all on one expert": plan([[1], [1], [1], [1]], 2),
          "no expert for anyone": plan([[], []], 2),
          "no token": plan([], 3)}
-KEPT = {note: p.perm.size for note, p in PLANS.items()}
 
 
 def expert_weights(n_experts: int, d: int, f: int):
@@ -38,16 +37,18 @@ CASES = [
          "dropout"),
     Case("attention", of(normal(0, 2, 3, 2), normal(0, 2, 3, 2), normal(0, 2, 3, 2)), note="no sample"),
     *[Case("dispatch", of(normal(p.n_tokens, 3)), {"plan": p}, note) for note, p in PLANS.items()],
-    *[Case("combine", of(normal(KEPT[note], 3), normal(p.expert.size)), {"plan": p}, note) for note, p in PLANS.items()],
+    *[Case("combine", of(normal(p.perm.size, 3), normal(p.expert.size)), {"plan": p}, note) for note, p in PLANS.items()],
     *[Case("select_gates", of(positive(p.n_tokens, p.n_experts)), {"plan": p, "form": form}, f"{form} {note}".strip())
       for form in ("raw", "renorm", "equal") for note, p in PLANS.items()],
     Case("select_gates", of(positive(4, 4)),
          {"plan": PLANS["two dropped"], "form": "renorm", "renorm_after_drop": True}, "renorm after the drop"),
     Case("grouped_linear", of(normal(5, 3), normal(3, 3, 2), normal(3, 2), fixed([0, 2, 2, 5]))),
-    Case("grouped_linear", of(normal(4, 3), normal(2, 3, 2)), {"bias": None, "offsets": np.array([0, 0, 4])}, "no bias"),
+    Case("grouped_linear", of(normal(4, 3), normal(2, 3, 2)), {"bias": None, "offsets": np.array([0, 0, 4])},
+         "no bias"),
     Case("grouped_linear", of(normal(0, 3), normal(2, 3, 2), normal(2, 2), fixed([0, 0, 0])), note="no row"),
     *[Case("expert_ffn", of(normal(5, 2), *expert_weights(3, 2, 3), fixed([0, 2, 2, 5])), {"activation": activation},
            activation) for activation in ("gelu", "gelu_tanh", "relu")],
-    Case("expert_ffn", of(normal(4, 2), *expert_weights(2, 2, 3), fixed([0, 1, 4])), {"dropout_p": 0.4, "rng": 1}, "dropout"),
+    Case("expert_ffn", of(normal(4, 2), *expert_weights(2, 2, 3), fixed([0, 1, 4])), {"dropout_p": 0.4, "rng": 1},
+         "dropout"),
     Case("expert_ffn", of(normal(0, 2), *expert_weights(2, 2, 3), fixed([0, 0, 0])), note="no row"),
 ]

@@ -3,12 +3,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from minimoe import ops
 from minimoe.backend import array_module
 from minimoe.models.config import EncoderConfig
 from minimoe.models.encoder import Encoder, Output
+from minimoe.nn.init import generator
 from minimoe.nn.linear import Linear
 from minimoe.tensor import Tensor, raw
 
@@ -17,7 +16,7 @@ class SequenceClassifier(Encoder):
     """Encoder, then a linear head on the first token. config.n_classes=1 is regression."""
 
     def __init__(self, config: EncoderConfig, rng=0):
-        rng = np.random.default_rng(rng)
+        rng = generator(rng, type(self).__name__)
         super().__init__(config, rng)
         self.head = Linear(config.d_model, config.n_classes, rng=rng)
 

@@ -3,8 +3,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from minimoe import ops
 from minimoe.backend import array_module
 from minimoe.models.config import EncoderConfig
@@ -14,6 +12,7 @@ from minimoe.nn.attention import MultiHeadAttention
 from minimoe.nn.dropout import Dropout
 from minimoe.nn.embedding import Embedding
 from minimoe.nn.feedforward import FeedForward
+from minimoe.nn.init import generator
 from minimoe.nn.module import Module, ModuleList
 from minimoe.nn.norm import LayerNorm
 from minimoe.tensor import Tensor, raw
@@ -40,7 +39,7 @@ class EncoderLayer(Module):
 
     def __init__(self, config: EncoderConfig, experts: bool, *, rng, dropout_rng):
         super().__init__()
-        rng = np.random.default_rng(rng)
+        rng = generator(rng, type(self).__name__)
         self.norm1 = LayerNorm(config.d_model)
         self.attention = MultiHeadAttention(config.d_model, config.n_heads, config.dropout, rng=rng,
                                             dropout_rng=dropout_rng)
@@ -73,7 +72,7 @@ class Encoder(Module):
     def __init__(self, config: EncoderConfig, rng=0):
         super().__init__()
         self.config = config
-        weights, dropout_rng = np.random.default_rng(rng).spawn(2)
+        weights, dropout_rng = generator(rng, type(self).__name__).spawn(2)
         d = config.d_model
         self.token_embedding = Embedding(config.vocab_size, d, rng=weights)
         self.position_embedding = Embedding(config.max_length, d, rng=weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from minimoe import ops
-from minimoe.nn.init import truncated_normal
+from minimoe.nn.init import generator, truncated_normal
 from minimoe.nn.module import Module, Parameter
 from minimoe.tensor import Tensor
 
@@ -20,9 +20,9 @@ class Experts(Module):
     def __init__(self, d_model: int, d_ff: int, n_experts: int, activation: str = "gelu", *, rng,
                  dropout: float = 0.0, dropout_rng=0):
         super().__init__()
-        rng = np.random.default_rng(rng)
+        rng = generator(rng, "Experts")
         self.activation, self.dropout = activation, dropout
-        self.dropout_rng = np.random.default_rng(dropout_rng)
+        self.dropout_rng = generator(dropout_rng, "Experts")
         self.w1 = Parameter(truncated_normal(rng, (n_experts, d_model, d_ff), fan_in=d_model))
         self.b1 = Parameter(np.zeros((n_experts, d_ff), np.float32))
         self.w2 = Parameter(truncated_normal(rng, (n_experts, d_ff, d_model), fan_in=d_ff))

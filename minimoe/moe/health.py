@@ -31,7 +31,7 @@ def describe(stats: dict, k_range: tuple[int, int]) -> list[str]:
     if not sum(k_hist):
         return ["No tokens were routed, so there is nothing to judge."]
     asked = sum(load)
-    lines = _use(stats["balance"], load, sum(k_hist)) + [_experts_per_token(k_hist, k_range)]
+    lines = _use(stats["balance"], k_hist, load) + [_experts_per_token(k_hist, k_range)]
     if stats["dropped"]:
         lines.append(f"The capacity dropped {stats['dropped']} of {asked} assignments ({stats['dropped'] / asked:.1%}).")
     if stats.get("nonfinite"):
@@ -58,17 +58,17 @@ def has_collapsed(k_hist: list[int], load: list[int]) -> bool:
     n_experts = len(load)
     agreed = [sum(k_hist[j:]) for j in range(1, n_experts + 1)]
     floor = effective_experts(agreed)
-    if n_experts == 1 or _too_few(load, sum(k_hist)) or floor > 0.75 * n_experts:      # little choice: no verdict
+    if n_experts == 1 or _too_few(k_hist, load) or floor > 0.75 * n_experts:      # little choice: no verdict
         return False
     return effective_experts(load) < max(1.5, floor + 0.25 * (n_experts - floor))
 
 
-def _too_few(load: list[int], tokens: int) -> bool:
+def _too_few(k_hist: list[int], load: list[int]) -> bool:
     """Fewer assignments than experts, or so few tokens that uniform routing would often give all the same expert."""
-    return sum(load) < len(load) or len(load) ** (1.0 - tokens) > LUCK
+    return sum(load) < len(load) or len(load) ** (1.0 - sum(k_hist[1:])) > LUCK
 
 
-def _use(balance: float, load: list[int], tokens: int) -> list[str]:
+def _use(balance: float, k_hist: list[int], load: list[int]) -> list[str]:
     """Balance, effective experts and dead experts."""
     if len(load) == 1:
         return ["There is only one expert, so there is nothing to balance."]
@@ -77,8 +77,9 @@ def _use(balance: float, load: list[int], tokens: int) -> list[str]:
     dead = _numbers([expert for expert, n in enumerate(load) if not n])
     lines = [f"Balance is {balance:.2f}, where 1.0 is uniform; effective experts: {effective_experts(load):.1f} of "
              f"{len(load)}."]
-    if not _too_few(load, tokens):
+    if not _too_few(k_hist, load):
         return [*lines, f"Dead experts, which got no token: {dead or 'none'}."]
+    tokens = sum(k_hist[1:])
     return [*lines, f"Experts without a token: {dead or 'none'}, but {_count(tokens, 'token')} with "
                     f"{_count(sum(load), 'assignment')} {'is' if tokens == 1 else 'are'} too few to judge."]
 

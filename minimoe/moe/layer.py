@@ -1,13 +1,12 @@
 """The expert layer: route, dispatch, compute on contiguous segments, combine."""
 from __future__ import annotations
 
-import numpy as np
-
 from minimoe import ops
 from minimoe.moe.experts import Experts
 from minimoe.moe.make import make_router
 from minimoe.moe.routers import Router
 from minimoe.moe.routing import Routing
+from minimoe.nn.init import generator
 from minimoe.nn.module import Module
 from minimoe.tensor import Tensor
 
@@ -22,7 +21,7 @@ class MoELayer(Module):
     def __init__(self, d_model: int, d_ff: int, n_experts: int, router: Router | str = "da", activation: str = "gelu",
                  *, rng, router_options: dict | None = None, dropout: float = 0.0, dropout_rng=0):
         super().__init__()
-        for_experts, for_router = np.random.default_rng(rng).spawn(2)
+        for_experts, for_router = generator(rng, "MoELayer").spawn(2)
         if isinstance(router, str):
             router = make_router(router, d_model, n_experts, rng=for_router, **(router_options or {}))
         if router.n_experts != n_experts:

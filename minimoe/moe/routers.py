@@ -11,7 +11,7 @@ from minimoe.moe.allocation import allocate_experts
 from minimoe.moe.importance import rollout, router_entropy, token_importance
 from minimoe.moe.normalise import normalise_importance
 from minimoe.moe.routing import Routing, assemble, clean_logits
-from minimoe.nn.init import truncated_normal
+from minimoe.nn.init import generator, truncated_normal
 from minimoe.nn.module import Module, Parameter
 from minimoe.tensor import Tensor
 
@@ -51,7 +51,7 @@ class Router(Module):
             raise ValueError(f"{type(self).__name__}: n_experts is {n_experts}; it must be at least 1")
         if not 0 <= jitter < 1 or gauss < 0:
             raise ValueError(f"{type(self).__name__}: jitter {jitter} must lie in [0, 1), gauss {gauss} be 0 or more")
-        weights, self.noise = np.random.default_rng(rng).spawn(2)
+        weights, self.noise = generator(rng, type(self).__name__).spawn(2)
         self.weight = Parameter(truncated_normal(weights, (n_experts, d_model), fan_in=d_model))
         self.n_experts = n_experts
         self.jitter, self.gauss = jitter, gauss

@@ -152,7 +152,7 @@ def clip(xp, x, min=None, max=None):
     if not isinstance(min, int | float | None) or not isinstance(max, int | float | None):
         raise TypeError(f"clip: min is a {type(min).__name__} and max a {type(max).__name__}; they must be numbers: "
                         "use maximum and minimum for arrays")
-    if min is None and max is None or None not in (min, max) and min > max:
+    if (min is None and max is None) or (None not in (min, max) and min > max):
         raise ValueError(f"clip: min is {min} and max is {max}; give one of them, or min <= max")
 
     def backward(gy):

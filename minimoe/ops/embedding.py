@@ -22,7 +22,7 @@ def embedding(xp, ids, weight, padding_idx=None):
     if weight.ndim != 2:
         raise ValueError(f"embedding: weight is {weight.shape}; it must be (V, d)")
     n_rows = weight.shape[0]
-    if ids.size and not (0 <= int(ids.min()) and int(ids.max()) < n_rows):
+    if ids.size and (int(ids.min()) < 0 or int(ids.max()) >= n_rows):
         raise ValueError(f"embedding: ids go from {ids.min()} to {ids.max()}; this weight has rows 0 to {n_rows - 1}")
     if padding_idx is not None and not -n_rows <= padding_idx < n_rows:
         raise ValueError(f"embedding: padding_idx is {padding_idx}; this weight has rows 0 to {n_rows - 1}")

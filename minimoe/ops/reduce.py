@@ -67,9 +67,9 @@ def logsumexp(xp, x, axis=-1, keepdims=False):
     x = as_float(xp, "logsumexp", "x", x)
     axes = axes_of("logsumexp", x.shape, axis)
     top = x.max(axis=axes, keepdims=True, initial=-xp.inf)
-    p = xp.exp(x - xp.where(xp.isfinite(top), top, xp.zeros_like(top)))      # -inf - -inf would be NaN
+    p = xp.exp(x - xp.where(xp.isfinite(top), top, 0))                      # -inf - -inf would be NaN
     total = p.sum(axis=axes, keepdims=True)
-    total[total == 0] = 1
+    total = xp.where(total == 0, 1, total)
     y = xp.log(total) + top
     p /= total
     return y if keepdims else y.squeeze(axes), lambda gy: (p * _kept(gy, x, axes),)

@@ -1,6 +1,8 @@
 """Shapes: reshape, transpose, join, cut, pick and stretch. Any dtype; what can be a view is one."""
 from __future__ import annotations
 
+from itertools import pairwise
+
 from minimoe.autograd import op
 from minimoe.backend import is_array
 from minimoe.ops.checks import as_array, axis_of
@@ -80,9 +82,9 @@ def split(xp, x, sections, axis=0):
         size = x.shape[axis] // sections
         sections = [size * i for i in range(1, sections)]
     bounds = [0, *sections, x.shape[axis]]
-    if any(lo > hi for lo, hi in zip(bounds, bounds[1:], strict=False)) or min(bounds) < 0:
+    if any(lo > hi for lo, hi in pairwise(bounds)) or min(bounds) < 0:
         raise ValueError(f"split: sections is {list(sections)}; the places must rise from 0 to {x.shape[axis]}")
-    cuts = [(slice(None),) * axis + (slice(lo, hi),) for lo, hi in zip(bounds, bounds[1:], strict=False)]
+    cuts = [(slice(None),) * axis + (slice(lo, hi),) for lo, hi in pairwise(bounds)]
 
     def backward(gys):
         used = [xp.zeros_like(x[cut]) if gy is None else gy for cut, gy in zip(cuts, gys, strict=True)]
@@ -103,7 +105,7 @@ def getitem(xp, x, index):
     except IndexError as error:
         raise IndexError(f"getitem: x is {x.shape}; {error}") from None
     parts = index if isinstance(index, tuple) else (index,)
-    repeats = any(isinstance(p, list) or is_array(p) and p.dtype.kind != "b" for p in parts)
+    repeats = any(isinstance(p, list) or (is_array(p) and p.dtype.kind != "b") for p in parts)
 
     def backward(gy):
         gx = xp.zeros_like(x)

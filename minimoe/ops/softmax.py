@@ -14,7 +14,9 @@ def softmax(xp, x, axis=-1):
     """
     x = as_float(xp, "softmax", "x", x)
     axis = axis_of("softmax", x.shape, axis)
-    y = x - x.max(axis=axis, keepdims=True, initial=-xp.inf)                # shift: exp never overflows
+    if x.size == 0:
+        return x.copy(), lambda gy: (gy,)
+    y = x - x.max(axis=axis, keepdims=True)         # shift: exp never overflows
     xp.exp(y, out=y)
     y /= y.sum(axis=axis, keepdims=True)
 
@@ -33,7 +35,9 @@ def log_softmax(xp, x, axis=-1):
     """y_i = x_i - ln sum_j exp(x_j) along `axis`. x: float, any shape; y: same shape. Raises as softmax."""
     x = as_float(xp, "log_softmax", "x", x)
     axis = axis_of("log_softmax", x.shape, axis)
-    y = x - x.max(axis=axis, keepdims=True, initial=-xp.inf)
+    if x.size == 0:
+        return x.copy(), lambda gy: (gy,)
+    y = x - x.max(axis=axis, keepdims=True)
     p = xp.exp(y)
     total = p.sum(axis=axis, keepdims=True)
     y -= xp.log(total)

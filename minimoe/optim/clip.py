@@ -21,10 +21,10 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float:
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters
     trained = [p for p in parameters if p.grad is not None]
     norm = math.sqrt(sum(_squared_norm(p.grad) for p in trained))
-    scale = min(1.0, float(max_norm) / (norm + 1e-6))
+    scale = min(1.0, max_norm / (norm + 1e-6))
     if math.isfinite(norm) and scale < 1:
         for p in trained:
-            p.grad *= scale
+            p.grad *= p.grad.dtype.type(scale)     # a gradient of no axes may be a NumPy scalar
     return norm
 
 

@@ -37,7 +37,7 @@ def attention_heatmap(attention, tokens: Sequence[str], head: int | str | None =
     step = math.ceil(5.0 / size)                                         # below 5 points, name every second token, ...
     shown = [token if i % step == 0 else "" for i, token in enumerate(tokens)]
     words = min(max(columns(token) for token in tokens), 24) * 0.6 * max(size, 5) / 72 + 0.5
-    figure = new_figure(across * (side + 0.2) + words + 0.9, rows * (side + 0.35) + words + (0.4 if title else 0.1),
+    figure = new_figure(across * (side + 0.2) + words + 0.7, rows * (side + 0.35) + words + (0.4 if title else 0.1),
                         layout="constrained")
     grid = figure.subplots(rows, across, squeeze=False, sharex=True, sharey=True)
     for axes in grid.flat[len(panels):]:
@@ -55,7 +55,7 @@ def attention_heatmap(attention, tokens: Sequence[str], head: int | str | None =
             axes.tick_params(labelbottom=True)
     figure.supxlabel("is looked at", size=10)
     figure.supylabel("looks", size=10)
-    figure.colorbar(image, ax=grid, label="attention weight", shrink=0.8)
+    figure.colorbar(image, ax=grid, label="attention weight", shrink=0.8, fraction=0.04, pad=0.02)
     if title:
         figure.suptitle(title, weight="bold", size=11)
     return figure

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 WHERE = "importance_against_k"
 SIZE = 8                                             # of the labels, in points
-NAMED = 24                                           # tokens named per number of experts, the most important ones
+NAMED = 12                                           # tokens named per number of experts
 
 
 def importance_against_k(importance, k, tokens: Sequence[str] | None = None, *, title: str | None = None) -> Figure:
@@ -24,7 +24,7 @@ def importance_against_k(importance, k, tokens: Sequence[str] | None = None, *, 
         importance_against_k(routing.importance, routing.k).savefig("importance.png")
 
     importance: numbers (N,). k: integers (N,). tokens: N strings or None. Of many tokens with the same number of
-    experts only the most important ones are named, so that names do not collide.
+    experts a dozen are named, from the most to the least important, so that names do not collide.
     """
     importance = host_array(WHERE, "importance", importance, ("N",))
     k = host_array(WHERE, "k", k, ("N",), integers=True)
@@ -39,7 +39,7 @@ def importance_against_k(importance, k, tokens: Sequence[str] | None = None, *, 
     axes = figure.subplots()
     low, high = float(importance.min()), float(importance.max())
     space = max(high - low, 1e-3 * max(abs(high), 1e-3))
-    axes.set(xlim=(-0.5, len(counts) - 0.3), ylim=(low - 0.08 * space, high + 0.08 * space), xlabel="experts per token",
+    axes.set(xlim=(-0.3, len(counts) - (0.1 if tokens else 0.7)), ylim=(low - 0.08 * space, high + 0.08 * space), xlabel="experts per token",
              ylabel="importance")
     axes.set_xticks(range(len(counts)), [str(count) for count in counts])
     axes.spines[["top", "right"]].set_visible(False)
@@ -47,17 +47,18 @@ def importance_against_k(importance, k, tokens: Sequence[str] | None = None, *, 
     axes.set_axisbelow(True)
     for place, count in enumerate(counts):
         chosen = np.flatnonzero(k == count)
-        axes.plot(np.full(chosen.size, place - 0.3 if tokens else place), importance[chosen], "o", color="#3182bd",
+        axes.plot(np.full(chosen.size, place), importance[chosen], "o", color="#3182bd",
                   markersize=5, alpha=0.7, markeredgewidth=0)
         if tokens:
-            _name_dots(axes, place - 0.3, importance, chosen, tokens, 1.16 * space / 24)
+            _name_dots(axes, place, importance, chosen, tokens, 1.16 * space / 22)
     axes.set_title(title or "", weight="bold", size=11, loc="left")
     return figure
 
 
 def _name_dots(axes, x: float, importance: np.ndarray, chosen: np.ndarray, tokens: list[str], gap: float) -> None:
     """Names beside the dots, moved apart to `gap` where they would touch, each tied to its dot by a thin line."""
-    order = chosen[np.argsort(-importance[chosen], kind="stable")][:NAMED]
+    order = chosen[np.argsort(-importance[chosen], kind="stable")]
+    order = order[np.unique(np.linspace(0, order.size - 1, NAMED).round().astype(int))]
     values = importance[order].astype(float)
     heights = spread(values, gap, axes.get_ylim()[0] + gap / 2)
     for i, value, y in zip(order, values, heights, strict=True):
@@ -67,12 +68,15 @@ def _name_dots(axes, x: float, importance: np.ndarray, chosen: np.ndarray, token
 
 
 def spread(wanted: np.ndarray, gap: float, low: float) -> np.ndarray:
-    """Descending heights near `wanted` (descending), at least `gap` apart and none below `low`: first a walk down that
-    pushes down, then a walk up that lifts what fell too low."""
-    y = wanted.copy()
-    for i in range(1, y.size):
-        y[i] = min(y[i], y[i - 1] - gap)
-    y[-1] = max(y[-1], low)
-    for i in range(y.size - 2, -1, -1):
-        y[i] = max(y[i], y[i + 1] + gap)
-    return y
+    """Descending heights near `wanted` (descending), at least `gap` apart and none below `low`.
+
+    Half way between pushing names down until none touch and lifting them until none touch: both keep the gap, so does
+    their mean.
+    """
+    down, up = wanted.copy(), wanted.copy()
+    for i in range(1, down.size):
+        down[i] = min(down[i], down[i - 1] - gap)
+    for i in range(up.size - 2, -1, -1):
+        up[i] = max(up[i], up[i + 1] + gap)
+    least = low + gap * np.arange(up.size)[::-1]
+    return np.maximum((down + up) / 2, least)

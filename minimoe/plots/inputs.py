@@ -20,7 +20,7 @@ def host_array(where: str, name: str, value, shapes: Sequence[str], integers: bo
         array = to_host(raw(value))
     except ValueError:
         raise ValueError(f"{where}: {name} has rows of unequal length; it must be {wanted}") from None
-    if array.dtype.kind not in ("iu" if integers else "iuf"):
+    if array.size and array.dtype.kind not in ("iu" if integers else "iuf"):
         raise TypeError(f"{where}: {name} is {array.dtype}; it must be {'integers' if integers else 'numbers'} {wanted}")
     if array.ndim not in [len(shape) for shape in shapes]:
         raise ValueError(f"{where}: {name} is {array.shape}; it must be {wanted}")

@@ -46,6 +46,7 @@ def _bars(load: np.ndarray) -> Figure:
     axes = figure.subplots()
     axes.bar(range(n_experts), load, color="#3182bd", width=0.8)
     axes.axhline(load.mean(), color=MARK, linestyle="--", linewidth=1.2, label="uniform")
+    axes.margins(x=0.02)
     if n_experts <= 24:
         axes.set_xticks(range(n_experts))
     axes.set(xlabel="expert", ylabel="assignments", ylim=(0, max(load.max() * 1.2, 1)))

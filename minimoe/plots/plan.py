@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 WHERE = "routing_plan"
 MOST = 200                                           # assignments in one picture
 SIZE, SMALL, ROW = 10, 9, 18                         # text and rows, in points, as everything here
-MARGIN, TITLE, FAN, BETWEEN = 14, 40, 190, 60        # FAN: the width in which lines cross
+MARGIN, TITLE, BETWEEN = 14, 40, 60
+HEADING = "rows sorted by expert, with gates"
 PALE, LINE, DROPPED = "#eaf2fb", "#08306b", "#9ca3af"
 
 
@@ -46,19 +47,21 @@ def routing_plan(routing: Routing, tokens: Sequence[str] | None = None, *, title
     names = [f"expert {e}" for e in range(plan.n_experts)]
     name = max(measure(word, SIZE) for word in names)
     bottom = TITLE + (TITLE / 2 if title else 0)
-    height = max(plan.n_tokens, perm.size, plan.n_experts) * ROW
+    most = max(plan.n_tokens, plan.n_experts)
+    fan = min(max(most, perm.size), 2 * most) * ROW                      # the lines' height: the rows', if not too tall
+    height = max(fan, perm.size * ROW)
     x_token = MARGIN + words + 10
-    x_expert = x_token + FAN
+    x_expert = x_token + min(max(190, fan / 2), 400)               # tall fans need room to cross
     x_rows = x_expert + 12 + name + BETWEEN + name
-    box = words + 52
+    box = max(words + 52, measure(HEADING, SIZE) - name - 8)
     figure, axes = new_drawing(x_rows + box + MARGIN, bottom + height + MARGIN + (ROW if perm.size < token.size else 0))
     if title:
         write(axes, MARGIN, MARGIN + 4, title, 11, ha="left", weight="bold")
     write(axes, MARGIN, bottom - 14, "each token and its experts", SIZE, ha="left", style="italic")
-    write(axes, x_rows - name - 8, bottom - 14, "rows sorted by expert, with gates", SIZE, ha="left", style="italic")
+    write(axes, x_rows - name - 8, bottom - 14, HEADING, SIZE, ha="left", style="italic")
 
-    token_y = bottom + _places(plan.n_tokens, height)
-    expert_y = bottom + _places(plan.n_experts, height)
+    token_y = bottom + _places(plan.n_tokens, fan)
+    expert_y = bottom + _places(plan.n_experts, fan)
     for a in range(token.size):
         _tie(axes, (x_token, token_y[token[a]]), (x_expert, expert_y[expert[a]]), float(gates[a]), inv[a] < 0)
     for i, word in enumerate(tokens):

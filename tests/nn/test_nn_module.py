@@ -108,14 +108,6 @@ def test_loading_writes_into_the_parameters_own_arrays_in_their_dtype(wrap):
     assert target.weight._version[0] == version + 1
 
 
-def test_loading_torch_tensors_works():
-    torch = pytest.importorskip("torch")
-    torch.manual_seed(0)
-    theirs, ours = torch.nn.Linear(3, 2), Linear(3, 2, rng=0)
-    ours.load_state_dict(theirs.state_dict())
-    np.testing.assert_array_equal(ours.bias.data, theirs.bias.detach().numpy())
-
-
 def test_a_state_that_does_not_fit_is_refused_whole_with_every_problem_named():
     model = Tied()
     before = model.state_dict()
@@ -142,13 +134,13 @@ def test_a_long_list_of_problems_is_cut():
 
 def test_to_casts_float_parameters_and_gradients_and_keeps_the_objects():
     model = Tied()
-    model.counts = Parameter(np.arange(3), requires_grad=False)
+    model.counts = Parameter(np.arange(3, dtype=np.int16), requires_grad=False)
     objects = [id(p) for p in model.parameters()]
     model.head.bias.grad = np.ones(2, np.float32)
     version = model.head.bias._version[0]
     assert model.to(backend="numpy", dtype="float64") is model
     assert [id(p) for p in model.parameters()] == objects
-    assert {str(p.dtype) for p in model.parameters()} == {"float64", "int64"}
+    assert {str(p.dtype) for p in model.parameters()} == {"float64", "int16"}
     assert model.head.bias.grad.dtype == np.float64
     assert model.head.weight is model.table.weight
     assert model.head.bias._version[0] == version + 1
