@@ -3,7 +3,7 @@ from minimoe.tensor import Tensor
 from minimoe.autograd import no_grad, op
 from minimoe.backend import available_backends
 from minimoe.gradcheck import GradientError, gradcheck
-from minimoe import ops
+from minimoe import data, models, moe, nn, ops, optim, plots, training
 
 __version__ = "0.1.0"
 __all__ = ["GradientError", "Tensor", "available_backends", "data", "gradcheck", "models", "moe", "nn", "no_grad",

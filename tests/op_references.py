@@ -79,10 +79,15 @@ def stack(arrays, axis=0):
 
 
 def split(x, sections, axis=0):
-    size = x.shape[axis]
+    axis, size = axis % x.ndim, x.shape[axis]
     cuts = [size // sections * i for i in range(1, sections)] if isinstance(sections, int) else sections
-    slabs = list(np.moveaxis(x, axis, 0))
-    return tuple(stack(slabs[lo:hi], axis) for lo, hi in zip([0, *cuts], [*cuts, size], strict=True))
+    parts = []
+    for lo, hi in zip([0, *cuts], [*cuts, size], strict=True):
+        part = np.empty((*x.shape[:axis], hi - lo, *x.shape[axis + 1:]))
+        for index in np.ndindex(part.shape):
+            part[index] = x[(*index[:axis], index[axis] + lo, *index[axis + 1:])]
+        parts.append(part)
+    return tuple(parts)
 
 
 def getitem(x, index):

@@ -55,7 +55,8 @@ def grouped_linear(x, weight, bias, offsets):
     y = np.zeros((len(x), weight.shape[2]))
     for e in range(len(weight)):
         for row in range(offsets[e], offsets[e + 1]):
-            y[row] = [sum(x[row] * column) for column in weight[e].T] + (0 if bias is None else bias[e])
+            for o in range(weight.shape[2]):
+                y[row, o] = sum(x[row] * weight[e, :, o]) + (0 if bias is None else bias[e, o])
     return y
 
 

@@ -1,6 +1,6 @@
 """Mixture of experts: importance, allocation, routing, the expert layer."""
 from minimoe.moe.allocation import allocate_experts
-#from minimoe.moe.health import health
+from minimoe.moe.health import health
 from minimoe.moe.importance import token_importance
 from minimoe.moe.layer import MoELayer
 from minimoe.moe.make import make_router

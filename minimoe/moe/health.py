@@ -31,9 +31,10 @@ def describe(stats: dict, k_range: tuple[int, int]) -> list[str]:
     if not sum(k_hist):
         return ["No tokens were routed, so there is nothing to judge."]
     asked = sum(load)
-    lines = _use(stats["balance"], k_hist, load) + [_experts_per_token(k_hist, k_range)]
+    lines = [*_use(stats["balance"], k_hist, load), _experts_per_token(k_hist, k_range)]
     if stats["dropped"]:
-        lines.append(f"The capacity dropped {stats['dropped']} of {asked} assignments ({stats['dropped'] / asked:.1%}).")
+        share = stats["dropped"] / asked
+        lines.append(f"The capacity dropped {stats['dropped']} of {asked} assignments ({share:.1%}).")
     if stats.get("nonfinite"):
         lines.append(f"{_count(stats['nonfinite'], 'token')} had NaN or infinite router logits and got no expert.")
     if has_collapsed(k_hist, load):
@@ -100,8 +101,9 @@ def _warning(load: list[int]) -> str:
     """Who takes nearly everything, and what helps."""
     busiest = sorted(range(len(load)), key=lambda expert: -load[expert])[:max(1, round(effective_experts(load)))]
     taken = sum(load[expert] for expert in busiest) / sum(load)
-    return (f"Warning: routing has collapsed, expert{'s' if len(busiest) > 1 else ''} {_numbers(sorted(busiest))} alone "
-            f"got {taken:.1%} of all assignments; a larger balance_weight or a smaller learning rate usually helps.")
+    names = f"expert{'s' if len(busiest) > 1 else ''} {_numbers(sorted(busiest))}"
+    return (f"Warning: routing has collapsed, {names} alone got {taken:.1%} of all assignments; "
+            "a larger balance_weight or a smaller learning rate usually helps.")
 
 
 def _numbers(experts: list[int]) -> str:

@@ -91,7 +91,7 @@ class Router(Module):
         mask, importance = (_per_sample(name, a, samples) for name, a in (("mask", mask), ("importance", importance)))
         if self.measure is not None and importance is None:
             raise ValueError(f"{type(self).__name__}: importance is missing; give token_importance(attention, mask)")
-        logits, bad = clean_logits(self.logits(x.reshape(-1, x.shape[-1])), self.ban, self.on_nonfinite)
+        logits, bad = clean_logits(self.logits(x.reshape(-1, x.shape[-1])), mask, self.ban, self.on_nonfinite)
         probabilities = ops.softmax(logits)
         return self.choose(logits, probabilities, importance, mask, bad)
 

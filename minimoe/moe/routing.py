@@ -94,15 +94,15 @@ def route(logits, k, gates: str = "raw", capacity: float | None = None, mask=Non
     Raises ValueError for shapes and names that do not fit, TypeError for k that is not an integer array.
     """
     logits = logits if isinstance(logits, Tensor) else Tensor(logits)
-    logits, bad = clean_logits(logits, ban, on_nonfinite)
+    logits, bad = clean_logits(logits, mask, ban, on_nonfinite)
     return assemble(logits, ops.softmax(logits), k, bad, gates=gates, capacity=capacity, mask=mask,
                     importance=importance, priority=priority, capacity_min=capacity_min,
                     renorm_after_drop=renorm_after_drop, ban=ban, balance_weight=balance_weight, z_weight=z_weight,
                     entropy_weight=entropy_weight, k_range=k_range)
 
 
-def clean_logits(logits: Tensor, ban, on_nonfinite: str):
-    """(logits with banned experts at -inf and bad tokens at 0, bool (N,) of bad tokens)."""
+def clean_logits(logits: Tensor, mask, ban, on_nonfinite: str):
+    """(logits with banned experts at -inf and bad tokens at 0, bool (N,) of bad tokens); padding may hold anything."""
     if logits.ndim != 2:
         raise ValueError(f"route: logits is {logits.shape}; it must be (N, E)")
     if on_nonfinite not in ("raise", "skip"):
@@ -110,8 +110,10 @@ def clean_logits(logits: Tensor, ban, on_nonfinite: str):
     xp = array_module(logits.data)
     bad = ~xp.isfinite(logits.data).all(axis=1)
     if bad.any():
-        if on_nonfinite == "raise":
-            raise FloatingPointError(f"route: router logits of {int(bad.sum())} of {bad.size} tokens are NaN or infinite; "
+        mask = _flat(xp, "mask", mask, bad.size)
+        real = int((bad if mask is None else bad & mask).sum())
+        if real and on_nonfinite == "raise":
+            raise FloatingPointError(f"route: router logits of {real} of {bad.size} tokens are NaN or infinite; "
                                      "lower the learning rate, clip gradients, or use on_nonfinite='skip'")
         logits = ops.where(bad[:, None], 0.0, logits)
     if ban is not None:

@@ -50,7 +50,7 @@ def together(xp, name: str, a, b):
     Raises TypeError for what is no number and for two bool arrays, ValueError for shapes that do not broadcast.
     """
     a_is_array, b_is_array = is_array(a), is_array(b)
-    if not (a_is_array and b_is_array and a.dtype == b.dtype and a.dtype.kind == "f"):
+    if not (a_is_array and b_is_array and a.dtype == b.dtype and a.dtype.char in "fd"):
         a, b = as_array(xp, name, "a", a), as_array(xp, name, "b", b)
         rank_a, rank_b = RANK.get(a.dtype.kind, 3), RANK.get(b.dtype.kind, 3)
         strength_a, strength_b = (a_is_array, a.ndim > 0), (b_is_array, b.ndim > 0)

@@ -60,7 +60,8 @@ def need_matplotlib() -> None:
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
-        raise ImportError(f'minimoe.plots: this picture needs matplotlib ({error}): pip install "minimoe[plots]"') from None
+        raise ImportError(f"minimoe.plots: this picture needs matplotlib ({error}): "
+                          'pip install "minimoe[plots]"') from None
 
 
 @cache

@@ -54,7 +54,7 @@ def computation_graph(tensor: Tensor, *, names: dict[str, Tensor] | None = None,
     if title:
         write(axes, MARGIN, MARGIN + 4, title, 11, ha="left", weight="bold")
     uses = [[i for i, (_, end) in enumerate(graph.edges) if end == v] for v in range(len(widths))]
-    for v, inputs in enumerate(uses):
+    for inputs in uses:
         inputs.sort(key=lambda i: y[chains[i][-2]])          # arrows arrive in the order they come from
         for port, i in enumerate(inputs):
             half = [widths[u] / 2 if u < len(widths) else across[layer[u]] / 2 for u in chains[i]]
@@ -70,7 +70,7 @@ def read_graph(tensor: Tensor, names: dict[str, Tensor]) -> Graph:
     """Walks as `backward` does, from the youngest node down, without recursion."""
     if not isinstance(tensor, Tensor) or tensor._node is None:
         kind = "a leaf" if isinstance(tensor, Tensor) else type(tensor).__name__
-        raise ValueError(f"{WHERE}: tensor is {kind}; give the result of an operation on tensors with requires_grad=True")
+        raise ValueError(f"{WHERE}: tensor is {kind}; give the result of an operation on tensors that need gradients")
     name_of = {id(leaf): name for name, leaf in names.items()}
     graph = Graph()
     number = {id(tensor._node): 0}                   # vertices of nodes; of leaves below, which come last
@@ -80,7 +80,8 @@ def read_graph(tensor: Tensor, names: dict[str, Tensor]) -> Graph:
     while pending:
         _, node, shape = heapq.heappop(pending)
         if node.edges is None:
-            raise ValueError(f"{WHERE}: backward() has freed this graph ({node.name}); draw it before, or run forward again")
+            raise ValueError(f"{WHERE}: backward() has freed this graph ({node.name}); draw it before that, or run the "
+                             "forward again")
         number[id(node)] = len(graph.names)
         graph.names.append(node.name)
         graph.shapes.append("" if node.outputs > 1 else str(tuple(shape)))
@@ -112,8 +113,8 @@ def _draw_arrow(axes, points: list[tuple[float, float, float]], port: float) -> 
 
     x, y = points[0][1], points[0][2]
     vertices, codes = [(x, y)], [Path.MOVETO]
-    for place, (left, right, height) in enumerate(points[1:], 1):
-        last = place == len(points) - 1
+    for i, (left, right, height) in enumerate(points[1:], 1):
+        last = i == len(points) - 1
         end = height + port if last else height
         middle = (x + left) / 2
         vertices += [(middle, y), (middle, end), (left, end)]

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from html import escape
 
+import numpy as np
+
 from minimoe.plots.sentence import Sentence
 from minimoe.plots.shades import hexadecimal, ink, shade
 
@@ -26,15 +28,17 @@ def sentence_html(sentence: Sentence) -> Html:
     parts = [f'<div style="{CARD}">']
     if sentence.title:
         parts.append(f'<div style="font-weight:bold;margin:2px">{escape(sentence.title)}</div>')
+    importance = sentence.importance
+    if importance is not None:
+        importance = np.broadcast_to(importance, sentence.k.shape)
     for layer in range(len(sentence.k)):
         parts.append('<div style="margin:4px 0">')
         if sentence.labels:
             parts.append(f'<div style="margin:2px">{escape(sentence.labels[layer])}</div>')
-        importance = sentence.importance_of(min(layer, 0 if sentence.importance is None else len(sentence.importance) - 1))
         for i, (number, dark) in enumerate(sentence.row(layer)):
             lines = [escape(sentence.tokens[i]), f"<b>{number}</b>"]
             if importance is not None:
-                lines.append(f"<small>{importance[i]:.2f}</small>")
+                lines.append(f"<small>{importance[layer, i]:.2f}</small>")
             paper = shade(dark)
             style = CELL.format(paper=hexadecimal(paper), ink=hexadecimal(ink(paper)))
             parts.append(f'<span style="{style}">{"<br>".join(lines)}</span>')

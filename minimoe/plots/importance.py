@@ -39,8 +39,8 @@ def importance_against_k(importance, k, tokens: Sequence[str] | None = None, *, 
     axes = figure.subplots()
     low, high = float(importance.min()), float(importance.max())
     space = max(high - low, 1e-3 * max(abs(high), 1e-3))
-    axes.set(xlim=(-0.3, len(counts) - (0.1 if tokens else 0.7)), ylim=(low - 0.08 * space, high + 0.08 * space), xlabel="experts per token",
-             ylabel="importance")
+    axes.set(xlim=(-0.3, len(counts) - (0.1 if tokens else 0.7)), ylim=(low - 0.08 * space, high + 0.08 * space),
+             xlabel="experts per token", ylabel="importance")
     axes.set_xticks(range(len(counts)), [str(count) for count in counts])
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", linewidth=0.4, color="0.8")

@@ -15,13 +15,14 @@ def host_array(where: str, name: str, value, shapes: Sequence[str], integers: bo
 
     Raises ValueError for another number of axes, TypeError for anything that is not numbers (whole ones if asked).
     """
-    wanted = " or ".join(f"({', '.join(shape)})" for shape in shapes)
+    wanted = " or ".join(f"({shape},)" if len(shape) == 1 else f"({', '.join(shape)})" for shape in shapes)
     try:
         array = to_host(raw(value))
     except ValueError:
         raise ValueError(f"{where}: {name} has rows of unequal length; it must be {wanted}") from None
     if array.size and array.dtype.kind not in ("iu" if integers else "iuf"):
-        raise TypeError(f"{where}: {name} is {array.dtype}; it must be {'integers' if integers else 'numbers'} {wanted}")
+        kind = "integers" if integers else "numbers"
+        raise TypeError(f"{where}: {name} is {array.dtype}; it must be {kind} {wanted}")
     if array.ndim not in [len(shape) for shape in shapes]:
         raise ValueError(f"{where}: {name} is {array.shape}; it must be {wanted}")
     return array
@@ -49,8 +50,8 @@ def printable(token: str) -> str:
 
 def columns(text: str) -> int:
     """Terminal columns: East Asian wide characters take two, combining marks and joiners none."""
-    return sum(0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else 2 if unicodedata.east_asian_width(c) in "WF" else 1
-               for c in text)
+    return sum(0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else
+               2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def wrap(widths: Sequence[float], gap: float, limit: float) -> list[range]:
@@ -61,4 +62,4 @@ def wrap(widths: Sequence[float], gap: float, limit: float) -> list[range]:
             lines.append(range(start, i))
             start, used = i, 0.0
         used += width + (gap if i > start else 0)
-    return lines + [range(start, len(widths))]
+    return [*lines, range(start, len(widths))]

@@ -5,6 +5,8 @@ heights by the same mean with a smallest distance. Source: Sugiyama, Tagawa, Tod
 """
 from __future__ import annotations
 
+from itertools import pairwise
+
 SWEEPS = 8
 
 
@@ -36,7 +38,7 @@ def place(n: int, edges: list[tuple[int, int]], gap: float) -> tuple[list[int], 
     before: list[list[int]] = [[] for _ in layer]
     after: list[list[int]] = [[] for _ in layer]
     for chain in chains:
-        for a, b in zip(chain[:-1], chain[1:], strict=True):
+        for a, b in pairwise(chain):
             after[a].append(b)
             before[b].append(a)
     ranks = [[v for v in range(len(layer)) if layer[v] == level] for level in range(max(layer) + 1)]
@@ -50,9 +52,11 @@ def place(n: int, edges: list[tuple[int, int]], gap: float) -> tuple[list[int], 
         for neighbours, order in ((before, ranks[1:]), (after, ranks[-2::-1])):
             for rank in order:
                 wanted = {v: _mean([y[u] for u in neighbours[v]], y[v]) for v in rank}
-                if not settle:
+                if settle:
+                    _separate(rank, [wanted[v] for v in rank], y, gap)
+                else:
                     rank.sort(key=wanted.get)
-                _separate(rank, [i * gap for i in range(len(rank))] if not settle else [wanted[v] for v in rank], y, gap)
+                    _separate(rank, [i * gap for i in range(len(rank))], y, gap)
     return layer, y, chains
 
 

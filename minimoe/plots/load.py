@@ -26,7 +26,7 @@ def expert_load(loads, *, steps=None, title: str | None = None) -> Figure:
     """
     loads = host_array(WHERE, "loads", loads, ("E", "TE"))
     if 0 in loads.shape or not np.isfinite(loads).all() or loads.min() < 0:
-        raise ValueError(f"{WHERE}: loads is {loads.shape}; it needs at least one expert and finite counts of 0 or more")
+        raise ValueError(f"{WHERE}: loads is {loads.shape}; it needs one expert or more and finite counts of 0 or more")
     if loads.ndim == 1:
         if steps is not None:
             raise ValueError(f"{WHERE}: steps needs loads (T, E), got {loads.shape}; leave it out")

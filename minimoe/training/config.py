@@ -7,7 +7,8 @@ import sys
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
-from minimoe.data.tasks import BUILTIN_TASKS, GLUE_TASKS
+from minimoe.data.builtin import BUILTIN as BUILTIN_TASKS
+from minimoe.data.glue import TASKS as GLUE_TASKS
 from minimoe.models.config import EncoderConfig
 
 if sys.version_info >= (3, 11):

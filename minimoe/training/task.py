@@ -9,8 +9,7 @@ from minimoe.data.batching import Encoded, encode_dataset
 from minimoe.data.builtin import load_builtin
 from minimoe.data.dataset import Dataset
 from minimoe.data.glue import load_glue
-from minimoe.data.tokenizer import WordTokenizer
-from minimoe.data.wordpiece import WordPieceTokenizer
+from minimoe.data.tokenizer import tokenizer_class
 from minimoe.training.config import TrainConfig
 
 VALIDATION_SHARE, VALIDATION_MOST = 0.1, 2000
@@ -50,8 +49,7 @@ def prepare_task(config: TrainConfig, tokenizer=None) -> Task:
     test = load_split(config, "test" if config.builtin else "dev")
     train, validation = carve(whole, config.seed)
     if tokenizer is None:
-        kind = WordTokenizer if config.tokenizer == "word" else WordPieceTokenizer
-        tokenizer = kind.train(train.texts(), config.vocab_size)
+        tokenizer = tokenizer_class(config.tokenizer).train(train.texts(), config.vocab_size)
     encoded = (encode_dataset(data, tokenizer, config.max_length) for data in (train, validation, test))
     return Task(whole.name, whole.n_classes, whole.metrics, whole.label_names, tokenizer, *encoded, test)
 

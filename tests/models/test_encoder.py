@@ -196,7 +196,7 @@ def test_bad_ids_are_refused(ids, match):
 def test_nan_in_the_weights_is_caught_with_the_layers_name():
     model = Encoder(CONFIG)
     model.layers[1].norm2.weight.data[0] = np.nan
-    with pytest.raises(FloatingPointError, match=r"layers\.1: route: router logits of 7 of 10"):
+    with pytest.raises(FloatingPointError, match=r"layers\.1: route: router logits of 7 of 10 tokens"):
         model(IDS)
 
 

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from minimoe.moe.health import describe, effective_experts, has_collapsed, health
 from minimoe.moe.routing import route
@@ -143,7 +144,7 @@ def test_tokens_that_all_got_no_expert_are_told_without_a_warning():
 def test_several_routings_are_told_layer_by_layer():
     one, two = routing([0, 1] * 8, 2), routing([1] * 16, 2)
     lines = health([one, two])
-    assert lines == [f"Expert layer 1: {line}" for line in health(one)] + [f"Expert layer 2: {line}" for line in health(two)]
+    assert lines == [f"Expert layer {number}: {line}" for number, r in ((1, one), (2, two)) for line in health(r)]
     assert any(line.startswith("Expert layer 2: Warning:") for line in lines)
 
 
@@ -165,7 +166,7 @@ def test_no_choice_of_experts_is_more_concentrated_than_tokens_that_all_agree(k,
     r = np.random.default_rng(seed)
     load = np.zeros(5, int)
     for count in k:
-        load[r.permutation(5)[r.permutation(count) % 5] if r.random() < 0.5 else np.arange(count)] += 1
+        load[r.permutation(5)[:count] if r.random() < 0.5 else np.arange(count)] += 1
     agreed = [sum(count >= j for count in k) for j in range(1, 6)]
     assert effective_experts(load.tolist()) >= effective_experts(agreed) - 1e-9
 

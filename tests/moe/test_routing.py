@@ -143,6 +143,13 @@ def test_bad_logits_can_be_skipped_without_touching_the_others(bad):
     assert not tensors[0].grad[1].any()
 
 
+def test_padding_may_hold_anything():
+    logits = Tensor(np.array([[1., 0.], [np.nan, 0.]]), requires_grad=True)
+    routing = route(logits, np.array([1, 1]), mask=[True, False])
+    (routing.gates.sum() + routing.aux_loss).backward()
+    assert np.isfinite(logits.grad).all() and routing.k.tolist() == [1, 0] and routing.stats["nonfinite"] == 0
+
+
 @pytest.mark.parametrize("change, error, match", [
     (dict(k=np.ones(3)), TypeError, "k is float64; it must be an integer array"),
     (dict(k=np.array([1, -1, 1])), ValueError, "k has -1"),
