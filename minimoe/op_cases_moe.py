@@ -37,7 +37,8 @@ CASES = [
          "dropout"),
     Case("attention", of(normal(0, 2, 3, 2), normal(0, 2, 3, 2), normal(0, 2, 3, 2)), note="no sample"),
     *[Case("dispatch", of(normal(p.n_tokens, 3)), {"plan": p}, note) for note, p in PLANS.items()],
-    *[Case("combine", of(normal(p.perm.size, 3), normal(p.expert.size)), {"plan": p}, note) for note, p in PLANS.items()],
+    *[Case("combine", of(normal(p.perm.size, 3), normal(p.expert.size)), {"plan": p}, note)
+      for note, p in PLANS.items()],
     *[Case("select_gates", of(positive(p.n_tokens, p.n_experts)), {"plan": p, "form": form}, f"{form} {note}".strip())
       for form in ("raw", "renorm", "equal") for note, p in PLANS.items()],
     Case("select_gates", of(positive(4, 4)),

@@ -1,4 +1,4 @@
-"""Attention and experts by loops over queries, tokens and experts: what minimoe.ops should give. See op_references.py."""
+"""What attention and experts should give, by loops over queries, tokens and experts. See op_references.py."""
 from __future__ import annotations
 
 import math

@@ -118,7 +118,8 @@ def test_g03_one_tensor_on_both_sides():
     assert w.grad.tolist() == [2, 4, 6] and x.grad.tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("function", [lambda x: x, lambda x: x + x, lambda x: x.reshape(2, 1).reshape(2), lambda x: x + 0])
+@pytest.mark.parametrize("function", [lambda x: x, lambda x: x + x, lambda x: x.reshape(2, 1).reshape(2),
+                                      lambda x: x + 0])
 def test_g03_the_callers_starting_gradient_stays_as_it_is(function):
     """G03 (Oneflow-Inc/oneflow#9497): also after later passes that add to the leaf."""
     x, start = leaf([1, 2]), np.array([3.0, 4.0])

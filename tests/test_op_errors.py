@@ -41,7 +41,8 @@ ERRORS = [
     Error("clip", [integers, 0], TypeError, "clip: x is int64"),
     Error("pow", [integers, 2], TypeError, "pow: x is int64"),
     *[Error(op, [halves], TypeError, rf"{op}: x is float16") for op in ("exp", "softmax", "rms_norm")],
-    *[Error(op, [booleans, booleans], TypeError, rf"{op}: a is bool and b is bool") for op in ("add", "sub", "mul", "div")],
+    *[Error(op, [booleans, booleans], TypeError, rf"{op}: a is bool and b is bool")
+      for op in ("add", "sub", "mul", "div")],
     *[Error(op, [halves, halves], TypeError, rf"{op}: a is float16 and b is float16") for op in ("add", "maximum")],
     Error("add", [ones(3), ones(3, dtype="complex64")], TypeError, "add: a is float32 and b is complex64"),
     Error("add", [ones(3), [1.0, 2.0, 3.0]], TypeError, "add: b is a list; give a Tensor, an array or a number"),
@@ -68,14 +69,15 @@ ERRORS = [
     # axes
     *[Error(op, [ones(2, 3)], ValueError, rf"{op}: axis 2 is out of range for shape \(2, 3\)", {"axis": 2})
       for op in ("sum", "mean", "max", "min", "logsumexp", "softmax", "log_softmax")],
-    *[Error(op, [ones(2, 3)], ValueError, rf"{op}: axis \(0, -2\) names an axis of shape \(2, 3\) twice", {"axis": (0, -2)})
+    *[Error(op, [ones(2, 3)], ValueError, rf"{op}: axis \(0, -2\) names an axis .* twice", {"axis": (0, -2)})
       for op in ("sum", "mean", "max", "logsumexp")],
     Error("sum", [ones(2)], TypeError, "sum: axis is 0.5", {"axis": 0.5}),
     Error("softmax", [ones(2, 2)], TypeError, r"softmax: axis is \(0, 1\); it must be an int", {"axis": (0, 1)}),
     Error("concatenate", [[ones(2), ones(2)]], ValueError, r"concatenate: axis -2 is out of range", {"axis": -2}),
     Error("stack", [[ones(2), ones(2)]], ValueError, r"stack: axis 2 is out of range", {"axis": 2}),
     Error("split", [ones(4), 2], ValueError, r"split: axis 1 is out of range", {"axis": 1}),
-    *[Error(op, [ones(2, 0)], ValueError, rf"{op}: x is \(2, 0\).*no element", {"axis": 1}) for op in ("mean", "max", "min")],
+    *[Error(op, [ones(2, 0)], ValueError, rf"{op}: x is \(2, 0\).*no element", {"axis": 1})
+      for op in ("mean", "max", "min")],
     # shapes
     Error("reshape", [ones(2, 3), (4, 2)], ValueError, r"reshape: x is \(2, 3\), 6 elements.*\(4, 2\)"),
     Error("reshape", [ones(2, 3), (-1, -1)], ValueError, r"reshape: x is \(2, 3\)"),
@@ -94,7 +96,7 @@ ERRORS = [
     Error("getitem", [ones(3), 3], IndexError, r"getitem: x is \(3,\).*out of bounds"),
     Error("getitem", [ones(3), (0, 0)], IndexError, r"getitem: x is \(3,\).*too many indices"),
     Error("getitem", [ones(3), ones(2)], IndexError, r"getitem: x is \(3,\).*integer"),
-    Error("matmul", [ones(4, 8), ones(7, 3)], ValueError, r"matmul: a is \(4, 8\) and b is \(7, 3\).*second-to-last\.$"),
+    Error("matmul", [ones(4, 8), ones(7, 3)], ValueError, r"matmul: a is \(4, 8\) and b is \(7, 3\).*to-last\.$"),
     Error("matmul", [ones(4, 8), ones(7, 8)], ValueError, r"matmul.*Did you mean b\.T\?"),
     Error("matmul", [ones(4, 8), ones(7)], ValueError, r"matmul: a is \(4, 8\) and b is \(7,\).*only one"),
     Error("matmul", [ones(), ones(2)], ValueError, r"matmul: a is \(\) and b is \(2,\)"),
@@ -108,7 +110,7 @@ ERRORS = [
     Error("rms_norm", [ones(2, 3), ones(2)], ValueError, r"rms_norm: weight is \(2,\)"),
     Error("mse_loss", [ones(3, 1), ones(3)], ValueError, r"mse_loss: input is \(3, 1\) and target is \(3,\)"),
     Error("mse_loss", [ones(3), 1.0], ValueError, r"mse_loss: input is \(3,\) and target is a float"),
-    Error("cross_entropy", [ones(2, 3), classes[:1]], ValueError, r"cross_entropy: logits is \(2, 3\) and target is \(1,\)"),
+    Error("cross_entropy", [ones(2, 3), classes[:1]], ValueError, r"logits is \(2, 3\) and target is \(1,\)"),
     Error("cross_entropy", [ones(2, 0), classes], ValueError, r"cross_entropy: logits is \(2, 0\)"),
     Error("embedding", [classes, ones(3)], ValueError, r"embedding: weight is \(3,\)"),
     # values
@@ -117,7 +119,7 @@ ERRORS = [
     Error("embedding", [classes, ones(3, 2)], ValueError, "embedding: padding_idx is 3", {"padding_idx": 3}),
     Error("embedding", [classes, ones(3, 2)], ValueError, "embedding: padding_idx is -4", {"padding_idx": -4}),
     Error("cross_entropy", [ones(2, 3), classes], ValueError, "label_smoothing is 1.5", {"label_smoothing": 1.5}),
-    Error("gelu", [ones(3)], ValueError, "gelu: approximate is 'erf'; it must be 'none' or 'tanh'", {"approximate": "erf"}),
+    Error("gelu", [ones(3)], ValueError, "gelu: approximate is 'erf'; .* 'none' or 'tanh'", {"approximate": "erf"}),
     Error("clip", [ones(3)], ValueError, "clip: min is None and max is None"),
     Error("clip", [ones(3), 1, 0], ValueError, "clip: min is 1 and max is 0"),
     Error("clip", [ones(3), ones(3)], TypeError, "clip: min is a ndarray and max a NoneType"),

@@ -81,8 +81,8 @@ def every_second(a):
     return wide[..., ::2]
 
 
-STRIDES = {"every second": every_second, "transposed": lambda a: a.T.copy().T, "reversed": lambda a: a[::-1].copy()[::-1],
-           "stretched": lambda a: np.broadcast_to(a[:1], a.shape)}
+STRIDES = {"every second": every_second, "transposed": lambda a: a.T.copy().T,
+           "reversed": lambda a: a[::-1].copy()[::-1], "stretched": lambda a: np.broadcast_to(a[:1], a.shape)}
 
 
 @pytest.mark.parametrize("strides", STRIDES)

@@ -102,7 +102,8 @@ BINARY = [operator.add, operator.sub, operator.mul, operator.truediv]
 def test_operators_work_from_both_sides_and_stay_tensors(function, other):
     x = Tensor([3.0, 5.0], requires_grad=True)
     values = getattr(other, "data", other) if isinstance(other, Tensor) else other
-    for result, expected in ((function(x, other), function(x.data, values)), (function(other, x), function(values, x.data))):
+    for result, expected in ((function(x, other), function(x.data, values)),
+                             (function(other, x), function(values, x.data))):
         assert isinstance(result, Tensor) and result.requires_grad and result.dtype == np.float32
         np.testing.assert_allclose(result.numpy(), expected, rtol=1e-6)
 
@@ -114,7 +115,7 @@ def test_matrix_product_works_from_both_sides():
 
 def test_unary_operators_and_powers():
     x = Tensor([-2.0, 3.0])
-    assert (-x).numpy().tolist() == [2, -3] and abs(x).numpy().tolist() == [2, 3] and (x ** 2).numpy().tolist() == [4, 9]
+    assert [(-x).numpy().tolist(), abs(x).numpy().tolist(), (x ** 2).numpy().tolist()] == [[2, -3], [2, 3], [4, 9]]
 
 
 def test_comparisons_answer_with_plain_arrays():
@@ -174,7 +175,8 @@ INT, FLOAT32, FLOAT64, BOOL = np.arange(3), np.ones(3, "float32"), np.ones(3), n
     (FLOAT64, np.array(2.0, "float32"), "float64"), (FLOAT32, 0.1, "float32"), (FLOAT64, 0.1, "float64"),
     (INT, 0.5, "float32"), (0.5, INT, "float32"), (INT, 2, INT.dtype.name), (BOOL, 2, INT.dtype.name),
     (INT.astype("int8"), 2, "int8"), (INT.astype("int8"), INT.astype("int32"), "int32"), (FLOAT32, True, "float32"),
-    (np.array(1.0, "float32"), np.array(2.0), "float64"), (np.array(1.0, "float32"), 0.1, "float32"), (0.5, 0.25, "float32")])
+    (np.array(1.0, "float32"), np.array(2.0), "float64"), (np.array(1.0, "float32"), 0.1, "float32"),
+    (0.5, 0.25, "float32")])
 @pytest.mark.parametrize("name", ["add", "mul", "maximum"])
 def test_dtype_of_two_inputs(name, a, b, dtype):
     """An integer or a single number never widens a float; of two arrays the wider wins (ops.checks.together)."""

@@ -79,8 +79,7 @@ def allocate_experts(importance: np.ndarray | None, mask: np.ndarray | None = No
         apart = k_min * (n - n_live)                                                   # goes to the excluded tokens
         if allocation == "quantile":
             levels = _check_levels(levels, k_min, k_max, mean_experts)
-            mean = (wanted - apart) / xp.maximum(n_live, 1)
-            k = schedules.quantile_counts(importance, live, mean.clip(levels[0], levels[-1]), levels)
+            k = schedules.quantile_counts(importance, live, (wanted - apart) / xp.maximum(n_live, 1), levels)
         else:
             total = xp.floor(wanted + 0.5).astype(xp.int64)
             check_totals(total, n, k_min, k_max)

@@ -41,13 +41,13 @@ def budget_counts(importance: np.ndarray, mask: np.ndarray, total: np.ndarray | 
     weight = xp.where(free, weight, 0)
     weight = xp.where(weight.sum(axis=1, keepdims=True) > 0, weight, free)     # no importance left: equal weights
     whole = weight.sum(axis=1, keepdims=True)
-    exact = (share - cap * n_full) * weight / xp.where(whole > 0, whole, 1)
-    exact = xp.where(real, xp.minimum(xp.where(free, exact, cap), cap), 0)
+    exact = (share - cap * n_full) * weight / xp.where(whole > 0, whole, 1)    # 0 at padding
+    exact = xp.where(place < n_full, cap, exact)
 
+    # The rest is the sum of the fractions, so it runs out before the tokens that have none: the full ones and padding.
     extra = xp.floor(exact)
-    rest = share - extra.sum(axis=1, keepdims=True)                            # how many are still to be handed out
-    fraction = xp.where(real & (extra < cap), (exact - extra).round(9), -xp.inf)
-    queue = xp.argsort(-fraction, axis=1, kind="stable")                       # ties stay in order of importance
+    rest = share - extra.sum(axis=1, keepdims=True)
+    queue = xp.argsort(-(exact - extra).round(9), axis=1, kind="stable")       # ties stay in order of importance
     extra = extra + unsort(queue, place < rest)
     return unsort(order, xp.where(real, k_min + extra, 0)).astype(xp.int32)
 

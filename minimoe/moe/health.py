@@ -59,7 +59,7 @@ def has_collapsed(k_hist: list[int], load: list[int]) -> bool:
     n_experts = len(load)
     agreed = [sum(k_hist[j:]) for j in range(1, n_experts + 1)]
     floor = effective_experts(agreed)
-    if n_experts == 1 or _too_few(k_hist, load) or floor > 0.75 * n_experts:      # little choice: no verdict
+    if _too_few(k_hist, load) or floor > 0.75 * n_experts:               # a single expert is the extreme of no choice
         return False
     return effective_experts(load) < max(1.5, floor + 0.25 * (n_experts - floor))
 

@@ -65,7 +65,7 @@ def quantile_counts(importance: np.ndarray, live: np.ndarray, mean: np.ndarray, 
 
 def level_shares(mean: np.ndarray, levels: Sequence[int]) -> np.ndarray:
     """Shares (G,m), proportional to exp(lambda k_j), whose mean level is mean (G,); lambda by bisection. Of all shares
-    with that mean these have the largest entropy. A mean at an end level puts everybody there."""
+    with that mean these have the largest entropy. A mean at an end level, or beyond it, puts everybody there."""
     xp = array_module(mean)
     height = xp.asarray(levels, dtype=xp.float64)
     height = (height - height[0]) / max(levels[-1] - levels[0], 1)               # 0 .. 1
@@ -107,4 +107,4 @@ def top_p_counts(probabilities: np.ndarray, p: float, k_min: int, k_max: int) ->
     .. k_max. No importance. A sum within 1e-6 of p has reached it. probabilities (G,n,E)."""
     xp = array_module(probabilities)
     held = (-xp.sort(-probabilities, axis=2)).astype(xp.float64).cumsum(axis=2)
-    return (1 + (held[:, :, :-1] < p - FP32_NOISE).sum(axis=2)).clip(k_min, k_max)
+    return (1 + (held < p - FP32_NOISE).sum(axis=2)).clip(k_min, k_max)

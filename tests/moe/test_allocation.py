@@ -71,6 +71,11 @@ def test_k_max_defaults_to_n_experts_and_k_min_zero_allows_no_expert():
     np.testing.assert_array_equal(allocate_experts(importance, n_experts=3, k_min=0, k_max=2), [[0, 2, 1]])
 
 
+def test_affine_clips_importance_to_0_and_1_and_rounds_halves_up():
+    importance = np.array([[-1.0, 0.0, 0.5, 1.0, 3.0]])
+    np.testing.assert_array_equal(allocate_experts(importance, None, 8, "affine", 1, 4), [[1, 1, 3, 4, 4]])
+
+
 # ---- ties, excluded tokens, types, edges
 
 @pytest.mark.parametrize("options", [

@@ -23,6 +23,12 @@ def test_a_sample_of_zeros_is_flat(normalise, expected):
     np.testing.assert_array_equal(normalise_importance(0 * TIED, LIVE, normalise), expected * LIVE)
 
 
+@pytest.mark.parametrize("normalise", ["none", "mean1", "minmax", "rank"])
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0)])
+def test_no_tokens_give_an_empty_answer(normalise, shape):
+    assert normalise_importance(np.zeros(shape), np.zeros(shape, bool), normalise).shape == shape
+
+
 def test_rank_spreads_any_sample_evenly_and_keeps_its_order():
     r = np.random.default_rng(0)
     importance, live = r.random((6, 20)), r.random((6, 20)) < .6

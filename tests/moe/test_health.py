@@ -89,6 +89,11 @@ def test_one_expert_with_nearly_every_token_gives_a_warning():
     assert warnings_in(health(routing([1] * 92 + [0] * 8, 2)))
 
 
+def test_two_busy_experts_of_eight_give_a_warning_and_three_do_not():
+    assert warnings_in(health(routing([0, 4] * 30, 8)))
+    assert not warnings_in(health(routing([0, 4, 5] * 20, 8)))
+
+
 def test_tokens_with_several_experts_that_are_all_the_same_ones_give_a_warning():
     found = warnings_in(health(routing([[3, 6]] * 40, 8, k=2)))
     assert len(found) == 1 and "experts 3, 6 alone got 100.0%" in found[0]

@@ -77,6 +77,16 @@ def test_worked_example_rollout_of_one_layer():
     np.testing.assert_allclose(rollout([EXAMPLE], EXAMPLE_MASK)[0], (.304167, .295833, .4, 0), atol=5e-7)
 
 
+def test_a_fully_masked_sample_may_hold_nan():
+    """Case G12 (pytorch/pytorch#103963): a softmax over no key is often 0/0; it must not get out."""
+    p, mask = random_attention()
+    p[3] = np.nan
+    for measure in ALL_FORMS:
+        got = token_importance(p, mask, measure, x=np.ones((*mask.shape, 2)), rng=0)
+        assert np.isfinite(got).all() and (got[3] == 0).all()
+    assert np.isfinite(rollout([p, p], mask)).all()
+
+
 def test_weights_from_and_to_padding_count_for_nothing():
     p, mask = random_attention()
     x = np.ones((*mask.shape, 2))
