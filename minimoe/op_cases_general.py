@@ -13,13 +13,13 @@ class Case:
     """One row: an operation and inputs to try it on.
 
     `inputs(r)` makes the positional inputs from a generator: float64 arrays are differentiated, integers and booleans
-    are passed as they are. `kwargs`: the options, or a function of a generator that makes them. `as_list`: the
-    operation takes all its inputs as one list. `note` tells the rows of one operation apart.
+    are passed as they are. `kwargs`: the options. `as_list`: the operation takes all its inputs as one list. `note`
+    tells the rows of one operation apart.
     """
 
     op: str
     inputs: Callable[[np.random.Generator], list]
-    kwargs: dict | Callable[[np.random.Generator], dict] = field(default_factory=dict)
+    kwargs: dict = field(default_factory=dict)
     note: str = ""
     as_list: bool = False
 

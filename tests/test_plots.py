@@ -24,7 +24,7 @@ ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
 def words(figure) -> list[str]:
     """Every non-empty text of a figure that has been drawn."""
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     from matplotlib.text import Text
     return [t.get_text() for t in figure.findobj(Text) if t.get_text() and t.get_visible()]
 
@@ -210,7 +210,7 @@ def test_figure_bars_are_as_tall_as_their_importance():
 def test_figure_wraps_and_keeps_all_text_inside_without_overlap(k, importance):
     tokens = ["extraordinarily", "mmmm", "$5", "$6", "x"] * 6
     figure = plots.experts_per_token(tokens, k, importance, "figure", width=60)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     texts = [t for t in figure.axes[0].texts if t.get_text()]
     boxes = [t.get_window_extent() for t in texts]
     assert len({round(b.y0) for t, b in zip(texts, boxes, strict=True) if t.get_text() == "mmmm"}) > 1

@@ -21,7 +21,7 @@ K = [1, 2, 1, 4, 3]
 
 def words(figure) -> list[str]:
     """Every non-empty text of a figure that has been drawn."""
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     from matplotlib.text import Text
     return [t.get_text() for t in figure.findobj(Text) if t.get_text() and t.get_visible()]
 
@@ -165,7 +165,7 @@ def test_routing_plan_dashes_what_a_capacity_dropped_and_says_so():
 
 def test_routing_plan_keeps_all_text_inside():
     figure = plots.routing_plan(a_routing(), ["a", "b", "c"], title="t")
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     for text in figure.axes[0].texts:
         box = text.get_window_extent()
         assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0 and box.y1 <= figure.bbox.y1

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from minimoe.moe.routing import Routing
 
 LUCK = 0.02      # with so few tokens that chance alone piles them up this often, nothing is judged
+MANY = 64        # fewer tokens than this may be one text, whose tokens share their context and so their experts
 
 
 def health(routing: Routing | Iterable[Routing]) -> list[str]:
@@ -53,15 +54,16 @@ def has_collapsed(k_hist: list[int], load: list[int]) -> bool:
 
     A token with K experts must use K different ones, so even tokens that all agree load several experts: the j-th
     best gets every token with K >= j. No routing with these K has a load of lower entropy (Gale-Ryser), so its
-    effective experts are the `floor`. Collapsed means: less than a quarter of the way from there to E, or below 1.5.
-    The quarter and the 1.5 are ours (assumed).
+    effective experts are the `floor`. Collapsed means: less than a quarter of the way from there to E, or below 1.5;
+    with fewer than 64 tokens, which may all be of one text, only complete agreement. These numbers are ours (assumed).
     """
     n_experts = len(load)
     agreed = [sum(k_hist[j:]) for j in range(1, n_experts + 1)]
     floor = effective_experts(agreed)
     if _too_few(k_hist, load) or floor > 0.75 * n_experts:               # a single expert is the extreme of no choice
         return False
-    return effective_experts(load) < max(1.5, floor + 0.25 * (n_experts - floor))
+    limit = max(1.5, floor + 0.25 * (n_experts - floor)) if sum(k_hist) >= MANY else 1.01 * floor
+    return effective_experts(load) < limit
 
 
 def _too_few(k_hist: list[int], load: list[int]) -> bool:

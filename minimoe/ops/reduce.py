@@ -26,24 +26,24 @@ def mean(xp, x, axis=None, keepdims=False):
 
 @op
 def max(xp, x, axis=None, keepdims=False):
-    """y = the largest of x over `axis`; equal ones share the gradient evenly. x: float.
+    """y = the largest of x over `axis`; equal ones share the gradient evenly. x: any dtype.
 
-    Raises ValueError for an axis out of range or without elements, TypeError for integers.
+    Raises ValueError for an axis out of range or without elements.
     """
     return _extreme(xp, "max", x, axis, keepdims)
 
 
 @op
 def min(xp, x, axis=None, keepdims=False):
-    """y = the smallest of x over `axis`; equal ones share the gradient evenly. x: float.
+    """y = the smallest of x over `axis`; equal ones share the gradient evenly. x: any dtype.
 
-    Raises ValueError for an axis out of range or without elements, TypeError for integers.
+    Raises ValueError for an axis out of range or without elements.
     """
     return _extreme(xp, "min", x, axis, keepdims)
 
 
 def _extreme(xp, name: str, x, axis, keepdims: bool):
-    x = as_float(xp, name, "x", x)
+    x = as_array(xp, name, "x", x)
     axes = axes_of(name, x.shape, axis)
     _count(name, x, axes)
     y = getattr(x, name)(axis=axes, keepdims=True)

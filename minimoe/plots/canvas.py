@@ -1,4 +1,4 @@
-"""The only door to matplotlib: figures without pyplot, drawings in points, words measured before they are drawn."""
+"""What every picture needs of matplotlib: figures without pyplot, drawings in points, words measured before drawn."""
 from __future__ import annotations
 
 from functools import cache

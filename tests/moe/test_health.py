@@ -90,7 +90,7 @@ def test_one_expert_with_nearly_every_token_gives_a_warning():
 
 
 def test_two_busy_experts_of_eight_give_a_warning_and_three_do_not():
-    assert warnings_in(health(routing([0, 4] * 30, 8)))
+    assert warnings_in(health(routing([0, 4] * 40, 8)))
     assert not warnings_in(health(routing([0, 4, 5] * 20, 8)))
 
 
@@ -181,3 +181,8 @@ def test_tokens_that_all_agree_on_one_expert_have_always_collapsed(n_experts, to
     load = [0] * n_experts
     load[-1] = tokens
     assert has_collapsed([0, tokens] + [0] * (n_experts - 1), load)
+
+
+def test_a_short_text_whose_tokens_share_two_experts_is_no_collapse_but_complete_agreement_is():
+    assert warnings_in(health(routing([2, 5] * 8, 8))) == []
+    assert len(warnings_in(health(routing([5] * 16, 8)))) == 1

@@ -77,16 +77,6 @@ def test_worked_example_rollout_of_one_layer():
     np.testing.assert_allclose(rollout([EXAMPLE], EXAMPLE_MASK)[0], (.304167, .295833, .4, 0), atol=5e-7)
 
 
-def test_a_fully_masked_sample_may_hold_nan():
-    """Case G12 (pytorch/pytorch#103963): a softmax over no key is often 0/0; it must not get out."""
-    p, mask = random_attention()
-    p[3] = np.nan
-    for measure in ALL_FORMS:
-        got = token_importance(p, mask, measure, x=np.ones((*mask.shape, 2)), rng=0)
-        assert np.isfinite(got).all() and (got[3] == 0).all()
-    assert np.isfinite(rollout([p, p], mask)).all()
-
-
 def test_weights_from_and_to_padding_count_for_nothing():
     p, mask = random_attention()
     x = np.ones((*mask.shape, 2))
@@ -98,10 +88,13 @@ def test_weights_from_and_to_padding_count_for_nothing():
 
 @pytest.mark.parametrize("measure", ALL_FORMS)
 @pytest.mark.parametrize("normalise", ["none", "mean1", "minmax", "rank"])
-def test_padding_gets_zero_and_a_fully_masked_sample_is_finite(measure, normalise):
+def test_padding_gets_zero_and_a_fully_masked_sample_may_hold_nan(measure, normalise):
+    """Case G12 (pytorch/pytorch#103963): a softmax over no key is often 0/0, which must not get out."""
     p, mask = random_attention()
+    p[3] = np.nan
     got = token_importance(p, mask, measure, normalise=normalise, x=np.ones((*mask.shape, 2)), rng=0)
-    assert np.isfinite(got).all() and (got[~mask] == 0).all() and (got[3] == 0).all()
+    assert np.isfinite(got).all() and (got[~mask] == 0).all()
+    assert (rollout([p, p], mask)[~mask] == 0).all()
 
 
 @pytest.mark.parametrize("measure, normalise, expected", [
@@ -158,8 +151,8 @@ def test_strided_attention_gives_what_a_copy_gives():
     """Case G35 (cupy/cupy#7267): views are read through their strides."""
     p, mask = random_attention(lengths=(5, 5, 3, 3), seed=4)
     view, view_mask = p.transpose(0, 1, 3, 2)[::2, ::-1], mask[::2]
-    got = token_importance(view, view_mask, "colmax")
-    np.testing.assert_array_equal(got, token_importance(np.ascontiguousarray(view), view_mask.copy(), "colmax"))
+    copied = token_importance(np.ascontiguousarray(view), view_mask.copy(), "colmax")
+    np.testing.assert_array_equal(token_importance(view, view_mask, "colmax"), copied)
 
 
 @pytest.mark.parametrize("shape", [(0, 2, 3, 3), (2, 2, 0, 0)])
@@ -176,8 +169,6 @@ def test_inputs_are_left_alone():
     rollout([p], mask)
     assert (p == before).all() and (mask == mask_before).all()
 
-
-# ---- controls and excluded tokens (more in test_controls.py)
 
 def test_uniform_is_one_at_real_tokens():
     p, mask = random_attention()

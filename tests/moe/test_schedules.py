@@ -180,7 +180,7 @@ def test_budget_fractions_that_differ_by_noise_only_are_equal():
     np.testing.assert_array_equal(k, [[1, 5, 2, 4, 3]])
 
 
-def test_budget_of_float32_importance_is_shared_out_in_float64():
+def test_budget_of_float32_importance_equals_that_of_its_float64_copy():
     importance, real = np.random.default_rng(0).random((4, 800), np.float32), np.ones((4, 800), bool)
     np.testing.assert_array_equal(budget_counts(importance, real, 2000, 1, 8),
                                   budget_counts(importance.astype(float), real, 2000, 1, 8))
