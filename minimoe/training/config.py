@@ -17,7 +17,7 @@ else:
     import tomli as tomllib
 
 # What None means in a TrainConfig: a model of under 240,000 parameters for a built-in task, a larger one for GLUE.
-BUILTIN_DEFAULTS = dict(layers=2, d_model=64, heads=4, d_ff=64, experts=8, epochs=8, batch_size=32, lr=2e-3,
+BUILTIN_DEFAULTS = dict(layers=2, d_model=64, heads=4, d_ff=64, experts=8, epochs=8, batch_size=32, lr=5e-4,
                         max_length=64, vocab_size=1000)
 GLUE_DEFAULTS = dict(layers=2, d_model=128, heads=4, d_ff=512, experts=8, epochs=4, batch_size=32, lr=5e-4,
                      max_length=128, vocab_size=16000)
