@@ -10,7 +10,8 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from minimoe.training.config import TrainConfig, parse_toml
+from minimoe.training.config import TrainConfig
+from minimoe.training.values import parse_toml
 
 MODEL_WORDS = "folder written by `minimoe train --out`"
 

@@ -12,6 +12,7 @@ import minimoe
 from minimoe.backend import available_backends, blas_threads, get_backend
 from minimoe.data.batching import encode_dataset
 from minimoe.files import write_json, write_text
+from minimoe.moe.make import make_router
 from minimoe.study.reading import Reading, read_sentence
 from minimoe.study.summary import compare_rows, deciding_lines, health_lines, routed_sentence, table
 from minimoe.training import Checkpoint, TrainConfig, Trainer, evaluate as evaluate_model, load_checkpoint
@@ -32,6 +33,10 @@ def train(quiet=False, resume=False, baseline=None, json=None, router_options=No
     runs = [config]
     if config.builtin if baseline is None else baseline:
         runs.append(config.baseline())
+    for run in runs:                                # a wrong option shows before the data is read
+        model = run.resolved().model_config(vocab_size=1, n_classes=1)
+        if model.n_experts:
+            make_router(model.router, model.d_model, model.n_experts, **model.router_options)
     task = prepare_task(config.resolved())
     trainers = [Trainer(run, task, progress=not quiet) for run in runs]
     if resume and [_resume(trainer) for trainer in trainers] and all(trainer.finished for trainer in trainers):

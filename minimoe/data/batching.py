@@ -1,12 +1,13 @@
 """From a data set to padded batches of about equal lengths."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from minimoe.data.dataset import Dataset
+from minimoe.data.dataset import Dataset, Example
+from minimoe.data.tokenizer import Tokenizer, WordTokenizer
 
 POOL = 50                                           # batches that are sorted by length together
 
@@ -39,72 +40,91 @@ class Batch:
     index: np.ndarray
 
 
-def encode_dataset(dataset: Dataset, tokenizer, max_length: int) -> Encoded:
-    """Every example through `tokenizer`, cut to `max_length` tokens. Raises ValueError for a mix of labelled and
-    unlabelled examples."""
+def encode_dataset(dataset: Dataset, tokenizer: Tokenizer, max_length: int) -> Encoded:
+    """Every example through `tokenizer`, cut to `max_length` tokens.
+
+    Deciding positions are known only where tokens are words, so other tokenizers get none.
+    Raises ValueError for a mix of labelled and unlabelled examples and for a class that the task does not have.
+    """
     examples = dataset.examples
-    ids = [np.array(found, np.int32) for found in tokenizer.encode_batch(
-        [(e.text, e.pair) for e in examples], max_length)]
-    segments = [np.array(tokenizer.segments(found.tolist()), np.int32) for found in ids]
-    deciding = [_positions(e, found, part, tokenizer) for e, found, part in zip(examples, ids, segments, strict=True)]
-    labels = [e.label for e in examples]
-    if any(label is None for label in labels):
-        if any(label is not None for label in labels):
-            raise ValueError(f"{dataset.name} {dataset.split}: some examples have a label and some have none")
-        return Encoded(ids, segments, None, deciding)
-    dtype = np.float32 if dataset.n_classes == 1 else np.int64
-    return Encoded(ids, segments, np.array(labels, dtype), deciding)
+    found = tokenizer.encode_batch([(e.text, e.pair) for e in examples], max_length)
+    ids = [np.array(row, np.int32) for row in found]
+    segments = [np.array(tokenizer.segments(row), np.int32) for row in found]
+    if isinstance(tokenizer, WordTokenizer):
+        deciding = [_positions(e, part, tokenizer) for e, part in zip(examples, segments, strict=True)]
+    else:
+        deciding = [np.zeros(0, np.int64)] * len(examples)
+    return Encoded(ids, segments, _labels(dataset), deciding)
 
 
-def _positions(example, ids: np.ndarray, segments: np.ndarray, tokenizer) -> np.ndarray:
+def _labels(dataset: Dataset) -> np.ndarray | None:
+    labels = [e.label for e in dataset.examples]
+    unlabelled = sum(label is None for label in labels)
+    if unlabelled == len(labels):
+        return None
+    if unlabelled:
+        raise ValueError(f"encode_dataset: {unlabelled} of the {len(labels)} examples of {dataset.name}"
+                         f" {dataset.split} have no label; needed all or none")
+    if dataset.n_classes == 1:
+        return np.array(labels, np.float32)
+    if not set(labels) <= set(range(dataset.n_classes)):
+        raise ValueError(f"encode_dataset: {dataset.name} {dataset.split} has the labels {sorted(set(labels))};"
+                         f" needed classes from 0 to {dataset.n_classes - 1}")
+    return np.array(labels, np.int64)
+
+
+def _positions(example: Example, segments: np.ndarray, tokenizer: WordTokenizer) -> np.ndarray:
     """Where an example's deciding words stand after [CLS] and [SEP] came in; those that were cut are left out."""
     if not example.deciding:
         return np.zeros(0, np.int64)
     first = len(tokenizer.words(example.text))      # words of `text`, of which the first `kept` are still there
     kept = int((segments == 0).sum()) - 2
-    places = [1 + p if p < kept else -1 if p < first else p - first + kept + 2 for p in example.deciding]
-    end = len(ids) - 1                              # the last [SEP]
-    return np.array([p for p in places if 0 < p < end], np.int64)
+    places = [p + 1 if p < kept else -1 if p < first else p - first + kept + 2 for p in example.deciding]
+    return np.array([p for p in places if 0 < p < len(segments) - 1], np.int64)     # the last is a [SEP]
 
 
-def batch_order(lengths, batch_size: int, rng: np.random.Generator | None = None) -> list[np.ndarray]:
-    """Index arrays that cover every example once.
+def batch_order(lengths: Sequence[int] | np.ndarray, batch_size: int,
+                rng: np.random.Generator | None = None) -> list[np.ndarray]:
+    """Index arrays that cover every example once; one of them may be smaller than batch_size.
 
     With `rng` the examples are shuffled, pools of 50 batches sorted by length (so that little is padded) and the
-    batches shuffled; without it, all are sorted by length, for evaluation. The last batch of a pool may be smaller.
+    batches shuffled; without it, all are sorted by length, for evaluation. Raises ValueError for a batch_size under 1.
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_order: batch_size is {batch_size}; needed 1 or more")
     lengths = np.asarray(lengths)
     if rng is None:
         order = np.argsort(lengths, kind="stable")
         return [order[i:i + batch_size] for i in range(0, len(order), batch_size)]
     order = rng.permutation(len(lengths))
-    batches = []
+    found = []
     for start in range(0, len(order), POOL * batch_size):
         pool = order[start:start + POOL * batch_size]
         pool = pool[np.argsort(lengths[pool], kind="stable")]
-        batches += [pool[i:i + batch_size] for i in range(0, len(pool), batch_size)]
-    return [batches[i] for i in rng.permutation(len(batches))]
+        found += [pool[i:i + batch_size] for i in range(0, len(pool), batch_size)]
+    return [found[i] for i in rng.permutation(len(found))]
 
 
-def make_batch(encoded: Encoded, index, pad_id: int = 0) -> Batch:
-    """The examples at `index`, padded to the longest of them."""
-    index = np.asarray(index)
+def make_batch(encoded: Encoded, index: Sequence[int] | np.ndarray, pad_id: int = 0) -> Batch:
+    """The examples at `index`, padded to the longest of them. The mask comes from the lengths, never from the ids."""
+    index = np.asarray(index, np.int64)
     lengths = np.array([len(encoded.ids[i]) for i in index], np.int64)
     shape = (len(index), int(lengths.max(initial=0)))
     mask = np.arange(shape[1]) < lengths[:, None]                               # (B, S)
     ids, segments = np.full(shape, pad_id, np.int32), np.zeros(shape, np.int32)
-    ids[mask] = np.concatenate([encoded.ids[i] for i in index] or [np.zeros(0, np.int32)])
-    segments[mask] = np.concatenate([encoded.segments[i] for i in index] or [np.zeros(0, np.int32)])
-    deciding = np.zeros(shape, bool)
-    words = mask.copy()
+    deciding, words = np.zeros(shape, bool), mask.copy()
     for row, i in enumerate(index):
+        ids[row, :lengths[row]] = encoded.ids[i]
+        segments[row, :lengths[row]] = encoded.segments[i]
         deciding[row, encoded.deciding[i]] = True
-        words[row, [0, lengths[row] - 1, int((encoded.segments[i] == 0).sum()) - 1]] = False     # [CLS], [SEP]
+        first_sep = int((encoded.segments[i] == 0).sum()) - 1
+        words[row, [0, first_sep, lengths[row] - 1]] = False
     labels = None if encoded.labels is None else encoded.labels[index]
     return Batch(ids, mask, segments, words, deciding, labels, index)
 
 
-def batches(encoded: Encoded, batch_size: int, rng: np.random.Generator | None = None, pad_id: int = 0) -> Iterator[Batch]:
-    """Every example once, in the order of `batch_order`."""
-    for index in batch_order([len(ids) for ids in encoded.ids], batch_size, rng):
-        yield make_batch(encoded, index, pad_id)
+def batches(encoded: Encoded, batch_size: int, rng: np.random.Generator | None = None,
+            pad_id: int = 0) -> Iterator[Batch]:
+    """Every example once, in the order of `batch_order`, which is drawn from `rng` at once."""
+    order = batch_order([len(ids) for ids in encoded.ids], batch_size, rng)
+    return (make_batch(encoded, index, pad_id) for index in order)

@@ -19,7 +19,7 @@ BUILTIN = {
     "paraphrase": (grammar.paraphrase, ("different", "same meaning")),
 }
 SIZES = {"train": 8000, "dev": 1000, "test": 1000}
-LONGEST = 18  # words in one text
+SHORTEST, LONGEST = 8, 18  # words in one text
 
 
 def load_builtin(name: str, split: str, seed: int = 0) -> Dataset:
@@ -44,7 +44,7 @@ def load_builtin(name: str, split: str, seed: int = 0) -> Dataset:
         label = labels[len(examples)]
         example = _example(*make(draw, label), label)
         texts = [example.text] if example.pair is None else [example.text, example.pair]
-        if all(_split_of(text) == split and len(text.split()) <= LONGEST for text in texts):
+        if all(_split_of(text) == split and SHORTEST <= len(text.split()) <= LONGEST for text in texts):
             examples.setdefault((example.text, example.pair), example)
     return Dataset(name, split, tuple(examples.values()), 2, ("accuracy",), label_names)
 

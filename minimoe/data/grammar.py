@@ -65,24 +65,25 @@ MILD = "slightly somewhat mildly".split()
 
 
 def sentiment(draw: Draws, label: int) -> tuple[str, None]:
-    """A review; label 1 if its deciding opinion is good. An opinion that does not decide is good or bad at random."""
+    """A review; label 1 if its deciding opinion is good. Two opinions that disagree are told apart by `but`, `although`
+    or their strength; two that agree are joined by `and`, and both decide."""
     topic = draw.pick(list(PARTS))
     part, other_part = (f"the {word}" for word in draw.two(PARTS[topic]))
     whole = f"the {topic} {draw.pick(CHOSEN)}" if draw.chance(0.4) else f"the {topic}"
-    distraction = int(draw.chance(0.5))
+    first, second = draw.pick([(part, whole), (whole, part), (part, other_part)])
     kind = draw.number()
-    if kind < 0.42:
+    if kind < 0.45:
         text = _opinion(draw, f"{part} of {whole}" if draw.chance(0.6) else whole, label)
-    elif kind < 0.82:
-        aside, subject = draw.pick([(part, whole), (whole, part), (part, other_part)])
-        aside = _opinion(draw, aside, distraction).replace("*", "")
-        verdict = _opinion(draw, subject, label)
-        text = draw.pick(
-            [f"{aside} , *but {verdict}"] * 2 + [f"*although {aside} , {verdict}", f"{verdict} , *although {aside}"]
-        )
-    elif kind < 0.90:
+    elif kind < 0.6:
+        text = f"{_opinion(draw, first, label)} and {_opinion(draw, second, label)}"
+    elif kind < 0.84:
+        aside = _opinion(draw, first, 1 - label).replace("*", "")
+        verdict = _opinion(draw, second, label)
+        but = f"{aside} , *but {verdict}"
+        text = draw.pick([but, but, f"*although {aside} , {verdict}", f"{verdict} , *although {aside}"])
+    elif kind < 0.9:
         mine = f"found it *{_word(draw, label)}" if draw.chance(0.7) else f"did *not find it *{_word(draw, 1 - label)}"
-        text = f"{draw.pick(OTHERS)} found {whole} {_word(draw, distraction)} , *but i {mine}"
+        text = f"{draw.pick(OTHERS)} found {whole} {_word(draw, 1 - label)} , *but i {mine}"
     elif kind < 0.95:
         right = int(draw.chance(0.5))
         said = _word(draw, label if right else 1 - label)
@@ -127,8 +128,8 @@ ABOUT_THINGS = "old small red green heavy".split()
 WHERE = ["near", "behind", "next to", "in front of", "beside", "opposite"]
 SEEN = "painted saw bought liked visited found".split()
 VERBS = [("is", "are"), ("was", "were"), ("has been", "have been"), ("seems", "seem"), ("looks", "look")]
-STATE_PEOPLE = "very tired|rather late|quite happy|almost ready|too loud|often ill|still hungry|very kind".split("|")
-STATE_THINGS = "very clean|rather dark|quite new|almost ready|too big|often wet|still dirty|very beautiful".split("|")
+STATE_PEOPLE = "very tired|rather late|quite happy|almost ready|too loud|rather ill|still hungry|very kind".split("|")
+STATE_THINGS = "very clean|rather dark|quite new|almost ready|too big|rather wet|still dirty|very beautiful".split("|")
 MOMENTS = ["this morning", "in the evening", "at this time of year", "on sunday", "after the storm", "in winter"]
 PLURAL_SHARE = 2 / 3
 
@@ -169,8 +170,8 @@ def _noun_phrase(draw: Draws, nouns: list[tuple[str, str]], plural: int | None =
 # the usual ones, the second the unusual ones. A changed part is always of the other kind.
 
 ROLES = (
-    [("*doctor", "*physician"), ("*lawyer", "*attorney"), ("*teacher", "*instructor"), ("*writer", "*author")],
-    [("*child", "*kid"), ("*sailor", "*seaman"), ("*farmer", "*grower"), ("*guest", "*visitor")],
+    [("*doctor", "*physician"), ("*lawyer", "*attorney"), ("*teacher", "*instructor")],
+    [("*child", "*kid"), ("*farmer", "*grower"), ("*guest", "*visitor")],
 )
 DEEDS = (
     [("*praised", "*commended"), ("*helped", "*assisted")],
@@ -188,7 +189,7 @@ TIMES = (
 
 def paraphrase(draw: Draws, label: int) -> tuple[str, str]:
     """Two tellings; label 1 if they tell the same event, 0 if the roles are swapped or one part is another."""
-    kinds = [int(draw.chance(0.25)) for _ in range(3)]
+    kinds = [int(draw.chance(0.2)) for _ in range(3)]
     parts = [draw.pick(pool[kind]) for pool, kind in zip((DEEDS, PLACES, TIMES), kinds, strict=True)]
     roles = [draw.pick(ROLES[0]), draw.pick(ROLES[1])]
     if draw.chance(0.15):
@@ -212,5 +213,5 @@ def _tell(draw: Draws, event: list[tuple[str, str]], deciding: set[int]) -> str:
     words = [word if i in deciding else word.replace("*", "") for i, word in enumerate(words)]
     agent, patient, deed, place, time = words
     by = "*by" if 0 in deciding else "by"
-    core = f"the {patient} was {deed} {by} the {agent}" if draw.chance(0.3) else f"the {agent} {deed} the {patient}"
+    core = f"the {patient} was {deed} {by} the {agent}" if draw.chance(0.2) else f"the {agent} {deed} the {patient}"
     return draw.pick([f"{core} {place} {time} .", f"{core} {time} {place} .", f"{time} {core} {place} ."])

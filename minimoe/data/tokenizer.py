@@ -1,21 +1,28 @@
-"""Words to numbers. The word tokenizer is all that the built-in tasks need."""
+"""Words to numbers: what all tokenizers share, and the word tokenizer, which is all that the built-in tasks need."""
 from __future__ import annotations
 
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from unicodedata import normalize
 
 from minimoe.files import write_text
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MASK = "[MASK]"
-PIECES = re.compile(r"\[MASK\]|\w+(?:['’]\w+)*|[^\w\s]")
-MOST_WORDS = 1_000_000
+MOST_TOKENS = 1_000_000
+# A word with its inner apostrophes, or one mark. Control characters and lone surrogates are neither: they separate.
+WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+INVISIBLE = dict.fromkeys([0xAD, *range(0x200B, 0x2010), 0x2060, 0xFEFF])   # soft hyphen, joiners, byte-order mark
 
 
 class Tokenizer:
-    """What both tokenizers share: [CLS] a [SEP] or [CLS] a [SEP] b [SEP], cut to length, and the way to JSON."""
+    """What both tokenizers share: [CLS] a [SEP] or [CLS] a [SEP] b [SEP], cut to length, and the way to JSON.
+
+    A literal "[MASK]" in a text is the mask token; every other special token's name in a text is ordinary text.
+    """
 
     kind: str
     pad_id: int
@@ -24,12 +31,22 @@ class Tokenizer:
     sep_id: int
     mask_id: int
 
+    def __init__(self, tokens: Sequence[str]):
+        """`tokens[i]` is the token with id i; the five special ones must be among them."""
+        self._tokens = list(tokens)
+        self._ids = {token: i for i, token in enumerate(self._tokens)}
+        self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (self._ids[name] for name in SPECIAL)
+
     @property
     def vocab_size(self) -> int:
+        return len(self._tokens)
+
+    def words(self, text: str) -> list[str]:
+        """The words and marks of a text, before any of them is looked up."""
         raise NotImplementedError
 
-    def text_ids(self, text: str) -> list[int]:
-        """The ids of one text, without special tokens."""
+    def texts_ids(self, texts: list[str]) -> list[list[int]]:
+        """The ids of each text, without special tokens."""
         raise NotImplementedError
 
     def encode(self, text: str, pair: str | None = None, max_length: int | None = None) -> list[int]:
@@ -38,11 +55,18 @@ class Tokenizer:
         Too long for `max_length`: the longer of the two loses its last token until all fit (at a tie the pair loses).
         Raises ValueError when max_length leaves no room for a token of every text that has any.
         """
-        return self._join(self.text_ids(text), None if pair is None else self.text_ids(pair), max_length)
+        return self.encode_batch([(text, pair)], max_length)[0]
 
     def encode_batch(self, texts: Iterable[tuple[str, str | None]], max_length: int | None = None) -> list[list[int]]:
         """`encode` of many (text, pair)."""
-        return [self.encode(text, pair, max_length) for text, pair in texts]
+        texts = list(texts)
+        for part in (part for both in texts for part in both):
+            if not isinstance(part, str) and part is not None:
+                raise TypeError(f"encode: a text is a {type(part).__name__}; needed a str")
+        firsts = self.texts_ids([text for text, _ in texts])
+        seconds = iter(self.texts_ids([pair for _, pair in texts if pair is not None]))
+        return [self._join(first, None if pair is None else next(seconds), max_length)
+                for first, (_, pair) in zip(firsts, texts, strict=True)]
 
     def _join(self, a: list[int], b: list[int] | None, max_length: int | None) -> list[int]:
         if max_length is not None:
@@ -53,101 +77,120 @@ class Tokenizer:
             a, b = cut(a, b, room)
         return [self.cls_id, *a, self.sep_id] + ([] if b is None else [*b, self.sep_id])
 
-    def segments(self, ids: list[int]) -> list[int]:
+    def segments(self, ids: Iterable[int]) -> list[int]:
         """0 up to and including the first [SEP], then 1."""
+        ids = list(ids)
         first = ids.index(self.sep_id) + 1 if self.sep_id in ids else len(ids)
         return [0] * first + [1] * (len(ids) - first)
 
-    def save(self, path) -> None:
+    def tokens(self, ids: Iterable[int]) -> list[str]:
+        """The token of every id. Raises ValueError for an id outside the vocabulary."""
+        ids = [int(i) for i in ids]
+        for i in ids:
+            if not 0 <= i < self.vocab_size:
+                raise ValueError(f"{type(self).__name__}: id {i} is outside the vocabulary of {self.vocab_size}")
+        return [self._tokens[i] for i in ids]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The tokens, separated by spaces, without [PAD], [CLS] and [SEP] ([UNK] and [MASK] stay)."""
+        return " ".join(token for token in self.tokens(ids) if token not in ("[PAD]", "[CLS]", "[SEP]"))
+
+    def to_dict(self) -> dict:
+        """All of the tokenizer as plain data; `tokenizer_from_dict` is the way back."""
+        return {"kind": self.kind, "tokens": self._tokens}
+
+    @classmethod
+    def from_dict(cls, state: dict) -> Tokenizer:
+        """The way back from `to_dict`. Trusts nothing in `state`; raises ValueError for what does not fit."""
+        if not isinstance(state, dict) or state.get("kind") != cls.kind:
+            raise ValueError(f'{cls.__name__}.from_dict: needed a table with "kind": "{cls.kind}" and "tokens"')
+        return cls(checked_tokens(state.get("tokens"), f"{cls.__name__}.from_dict"))
+
+    def save(self, path: str | Path) -> None:
         """Writes the tokenizer as JSON, under a temporary name first."""
         write_text(path, json.dumps(self.to_dict(), ensure_ascii=False))
 
     @classmethod
-    def load(cls, path) -> Tokenizer:
-        """Reads what `save` wrote. Raises ValueError when it is something else."""
+    def load(cls, path: str | Path) -> Tokenizer:
+        """Reads what `save` wrote. Raises ValueError when it is something else, OSError when it cannot be read."""
         with open(path, encoding="utf-8") as file:
             try:
                 found = tokenizer_from_dict(json.load(file))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"{path}: not a tokenizer: {error}") from error
-        if cls is not Tokenizer and type(found) is not cls:
+        if not isinstance(found, cls):
             raise ValueError(f"{path}: this is a {type(found).__name__}, not a {cls.__name__}")
         return found
 
-    def to_dict(self) -> dict:
-        raise NotImplementedError
-
 
 def cut(a: list[int], b: list[int] | None, room: int) -> tuple[list[int], list[int] | None]:
-    """Both lists cut to `room` tokens in all, the longer one first."""
+    """Both lists cut to `room` tokens in all: the longer one loses its last token first, at a tie `b` does."""
     if b is None:
         return a[:room], None
-    over = len(a) + len(b) - room
-    keep_a, keep_b = len(a), len(b)
-    while over > 0:                                 # at most a few hundred steps
-        if keep_a > keep_b:
-            keep_a -= 1
-        else:
-            keep_b -= 1
-        over -= 1
-    return a[:keep_a], b[:keep_b]
+    larger_half = (room + 1) // 2
+    keep_a = min(len(a), max(larger_half, room - len(b)))
+    return a[:keep_a], b[:room - keep_a]
+
+
+def checked_tokens(tokens: object, where: str) -> list[str]:
+    """`tokens` if it can be a vocabulary: different non-empty texts without white space, the special ones among them."""
+    if not isinstance(tokens, list) or len(tokens) > MOST_TOKENS:
+        raise ValueError(f"{where}: the tokens must be a list of at most {MOST_TOKENS} texts")
+    for token in tokens:
+        if not isinstance(token, str) or token.split() != [token] or re.search(r"[\ud800-\udfff]", token):
+            raise ValueError(f"{where}: {token!r:.60} is no token; needed a non-empty text without white space")
+    if len(set(tokens)) < len(tokens):
+        twice = next(token for token, count in Counter(tokens).items() if count > 1)
+        raise ValueError(f"{where}: the token {twice!r:.60} occurs twice")
+    if missing := [name for name in SPECIAL if name not in tokens]:
+        raise ValueError(f"{where}: the tokens lack {' '.join(missing)}")
+    return tokens
 
 
 class WordTokenizer(Tokenizer):
-    """Lower-case words, numbers and punctuation marks; a word that training did not see becomes [UNK]."""
+    """Lower-case words, numbers and marks; a word that training did not see becomes [UNK]. The special ids are 0 to 4."""
 
     kind = "word"
-    pad_id, unk_id, cls_id, sep_id, mask_id = range(5)
-
-    def __init__(self, words: list[str]):
-        self._words = [*SPECIAL, *words]
-        self._ids = {word: i for i, word in enumerate(words, len(SPECIAL))}
-        self._ids[MASK] = self.mask_id
 
     @classmethod
     def train(cls, texts: Iterable[str], vocab_size: int = 16000) -> WordTokenizer:
         """The most frequent words, ties in alphabetical order; vocab_size counts the five special tokens.
 
-        Raises ValueError when vocab_size leaves room for no word."""
+        Raises ValueError when vocab_size leaves room for no word.
+        """
         if vocab_size <= len(SPECIAL):
-            raise ValueError(f"WordTokenizer.train: vocab_size is {vocab_size}; it must be over {len(SPECIAL)}")
-        counts = Counter(word for text in texts for word in cls.words(text))
+            raise ValueError(f"WordTokenizer.train: vocab_size is {vocab_size}; needed over {len(SPECIAL)}, the number"
+                             " of special tokens")
+        counts = Counter(word for text in texts for word in split_words(text))
         counts.pop(MASK, None)
         best = sorted(counts, key=lambda word: (-counts[word], word))
-        return cls(best[:vocab_size - len(SPECIAL)])
+        return cls([*SPECIAL, *best[:vocab_size - len(SPECIAL)]])
 
-    @property
-    def vocab_size(self) -> int:
-        return len(self._words)
+    def words(self, text: str) -> list[str]:
+        """White space of every kind separates; a byte-order mark disappears; "don't" is one word; [MASK] stays whole."""
+        return split_words(text)
 
-    @staticmethod
-    def words(text: str) -> list[str]:
-        """The words of a text. White space of every kind separates; a byte-order mark disappears; [MASK] stays whole."""
-        found = PIECES.findall(text.replace("\ufeff", " "))
-        return [word if word == MASK else word.lower() for word in found]
-
-    def text_ids(self, text: str) -> list[int]:
-        return [self._ids.get(word, self.unk_id) for word in self.words(text)]
-
-    def tokens(self, ids: Iterable[int]) -> list[str]:
-        """The word of every id."""
-        return [self._words[i] for i in ids]
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """The words, separated by spaces, without special tokens ([UNK] and [MASK] stay)."""
-        return " ".join(self._words[i] for i in ids if i not in (self.pad_id, self.cls_id, self.sep_id))
-
-    def to_dict(self) -> dict:
-        return {"kind": self.kind, "words": self._words[len(SPECIAL):]}
+    def texts_ids(self, texts: list[str]) -> list[list[int]]:
+        return [[self._ids.get(word, self.unk_id) for word in split_words(text)] for text in texts]
 
     @classmethod
     def from_dict(cls, state: dict) -> WordTokenizer:
-        words = state.get("words")
-        if not isinstance(words, list) or len(words) > MOST_WORDS or not all(isinstance(w, str) for w in words):
-            raise ValueError("words must be a list of at most a million texts")
-        if len(set(words)) < len(words) or set(words) & set(SPECIAL):
-            raise ValueError("words must all differ, from one another and from the special tokens")
-        return cls(words)
+        found = super().from_dict(state)
+        if found._tokens[:len(SPECIAL)] != list(SPECIAL):
+            raise ValueError(f"WordTokenizer.from_dict: the first tokens must be {' '.join(SPECIAL)}")
+        return found
+
+
+def split_words(text: str) -> list[str]:
+    """See WordTokenizer.words. Composed letters and lower case, so that a word has one form."""
+    words: list[str] = []
+    for i, part in enumerate(text.split(MASK)):
+        if i > 0:
+            words.append(MASK)
+        if not part.isascii():
+            part = normalize("NFC", part.translate(INVISIBLE))
+        words += WORD.findall(part.lower())
+    return words
 
 
 def tokenizer_class(kind: str) -> type[Tokenizer]:
@@ -155,14 +198,14 @@ def tokenizer_class(kind: str) -> type[Tokenizer]:
     if kind == "word":
         return WordTokenizer
     if kind == "wordpiece":
-        from minimoe.data.wordpiece import WordPieceTokenizer       # late: needs the `tokenizers` package
+        from minimoe.data.wordpiece import WordPieceTokenizer       # late: that file imports this one
 
         return WordPieceTokenizer
-    raise ValueError(f"tokenizer: {kind!r} is neither word nor wordpiece")
+    raise ValueError(f"tokenizer: {kind!r:.60} is neither word nor wordpiece")
 
 
 def tokenizer_from_dict(state: dict) -> Tokenizer:
     """The tokenizer whose `to_dict` gave `state`. Trusts nothing in it; raises ValueError for what does not fit."""
     if not isinstance(state, dict):
-        raise ValueError(f"the tokenizer's state is a {type(state).__name__}, not a table")
+        raise ValueError(f"tokenizer_from_dict: the state is a {type(state).__name__}; needed a table")
     return tokenizer_class(state.get("kind")).from_dict(state)

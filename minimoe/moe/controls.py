@@ -23,6 +23,17 @@ def split_controls(measure: str) -> tuple[list[str], str]:
     return controls, measure
 
 
+def apply_controls(controls: list[str], importance: np.ndarray, live: np.ndarray,
+                   rng: np.random.Generator) -> np.ndarray:
+    """Importance (B,S) after each of `controls`, innermost first, among the live tokens (B,S) of each sample."""
+    for control in controls:
+        if control == "shuffled":
+            importance = shuffle_importance(importance, live, rng)
+        else:
+            importance = reverse_importance(importance, live)
+    return importance
+
+
 def random_importance(like: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """U(0,1) for every token, (B,S), in the backend and dtype of `like`."""
     return array_module(like).asarray(rng.random(shape)).astype(like.dtype)

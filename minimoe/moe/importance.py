@@ -13,7 +13,7 @@ import numpy as np
 
 from minimoe.backend import array_module
 from minimoe.moe.checks import check_choice, check_floats, real_and_competing
-from minimoe.moe.controls import random_importance, reverse_importance, shuffle_importance, split_controls
+from minimoe.moe.controls import apply_controls, random_importance, split_controls
 from minimoe.moe.normalise import NORMALISERS, normalise_importance
 
 MEASURES = ("rowmax", "colmax", "colsum", "colsum_l1", "cls", "focus", "diffuse", "uniform", "random")
@@ -74,17 +74,15 @@ def token_importance(attention: np.ndarray, mask: np.ndarray | None = None, meas
         importance = _read_attention(without_padding(p, mask), real.sum(axis=1), inner, heads)
         if inner == "colsum_l1":
             importance = importance * _l1_norm(x, (batch, length))
-    for control in controls:
-        if control == "shuffled":
-            importance = shuffle_importance(importance, live, generator)
-        else:
-            importance = reverse_importance(importance, live)
-    return normalise_importance(importance, live, normalise)
+    return normalise_importance(apply_controls(controls, importance, live, generator), live, normalise)
 
 
 def without_padding(p: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-    """Attention (B,H,S,S) with zeros from and to padding. mask (B,S) bool, True = real token; None = no padding."""
-    return p if mask is None else p * (mask[:, None, :, None] & mask[:, None, None, :])
+    """Attention (B,H,S,S) with zeros from and to padding, which may hold NaN: a softmax over no key is often 0/0.
+    mask (B,S) bool, True = real token; None = no padding."""
+    if mask is None:
+        return p
+    return array_module(p).where(mask[:, None, :, None] & mask[:, None, None, :], p, 0)
 
 
 def entropy(p: np.ndarray) -> np.ndarray:

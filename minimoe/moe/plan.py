@@ -49,7 +49,8 @@ def token_of_assignment(row_ptr):
 def build_plan(row_ptr, expert, n_experts: int, keep=None) -> RoutingPlan:
     """The plan for assignments in token order; `keep` (bool (A,) or None) marks those that are not dropped.
 
-    Raises ValueError for an expert outside 0..n_experts-1, or row_ptr and expert of different A.
+    Raises ValueError for an expert outside 0..n_experts-1, an expert that one token has twice, or row_ptr and expert
+    of different A.
     """
     if row_ptr.size == 0 or int(row_ptr[-1]) != expert.size:
         raise ValueError(f"build_plan: row_ptr asks for {int(row_ptr[-1]) if row_ptr.size else None} assignments, "
@@ -57,4 +58,9 @@ def build_plan(row_ptr, expert, n_experts: int, keep=None) -> RoutingPlan:
     if expert.size and not (0 <= int(expert.min()) and int(expert.max()) < n_experts):
         raise ValueError(f"build_plan: expert runs from {expert.min()} to {expert.max()}; there are {n_experts}")
     counts, offsets, perm, inv = kernels.of(expert).sort_by_expert(expert, keep, n_experts)
-    return RoutingPlan(row_ptr, expert, perm, inv, offsets, counts, token_of_assignment(row_ptr))
+    token = token_of_assignment(row_ptr)
+    same = (token[perm[1:]] == token[perm[:-1]]) & (expert[perm[1:]] == expert[perm[:-1]])       # sorted: side by side
+    if same.any():
+        row = int(perm[int(same.argmax())])
+        raise ValueError(f"build_plan: token {int(token[row])} has expert {int(expert[row])} twice; give it once")
+    return RoutingPlan(row_ptr, expert, perm, inv, offsets, counts, token)

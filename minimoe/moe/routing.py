@@ -28,7 +28,7 @@ class Routing:
     mask: object               # (N,) bool, True = real token, or None when all are
     k_range: tuple[int, int]   # what the router allows per real token
     clipped: object            # 0-d or int: tokens that asked for more experts than there are
-    nonfinite: object          # 0-d or int: tokens skipped for NaN or infinite logits
+    nonfinite: object          # 0-d or int: tokens skipped for NaN or infinite logits or importance
 
     @property
     def aux_loss(self) -> Tensor:
@@ -88,41 +88,58 @@ def route(logits, k, gates: str = "raw", capacity: float | None = None, mask=Non
     `priority` "position" (Switch, confirmed), "prob" (confirmed, as batch-prioritised routing) or "importance"
     (DA-MoE, assumed) says who comes first within a choice level; renorm_after_drop divides by what was kept.
     ban: bool (E,), True for experts nobody may use. Losses: see minimoe.moe.losses. importance (N,) or (B, S) is
-    used by `priority` and kept for reports. on_nonfinite: "raise" FloatingPointError, or "skip": such a token gets no
-    expert, counts in no loss and in `stats["nonfinite"]`. k_range: what the router allows, for reports.
+    used by `priority` and kept for reports. on_nonfinite: what to do with a real token whose logits or importance are
+    NaN or infinite: "raise" FloatingPointError, or "skip": it gets no expert, counts in no loss and in
+    `stats["nonfinite"]`, and changes nothing for the others. k_range: what the router allows, for reports.
 
     Raises ValueError for shapes and names that do not fit, TypeError for k that is not an integer array.
     """
     logits = logits if isinstance(logits, Tensor) else Tensor(logits)
-    logits, bad = clean_logits(logits, mask, ban, on_nonfinite)
+    logits, importance, bad = clean(logits, importance, mask, ban, on_nonfinite)
     return assemble(logits, ops.softmax(logits), k, bad, gates=gates, capacity=capacity, mask=mask,
                     importance=importance, priority=priority, capacity_min=capacity_min,
                     renorm_after_drop=renorm_after_drop, ban=ban, balance_weight=balance_weight, z_weight=z_weight,
                     entropy_weight=entropy_weight, k_range=k_range)
 
 
-def clean_logits(logits: Tensor, mask, ban, on_nonfinite: str):
-    """(logits with banned experts at -inf and bad tokens at 0, bool (N,) of bad tokens); padding may hold anything."""
+def clean(logits: Tensor, importance, mask, ban, on_nonfinite: str):
+    """(logits, importance, bad): banned experts at -inf, and 0 wherever a token is bad: its logits or importance are
+    NaN or infinite. bad: bool (N,), or None when no token is. Padding may hold anything. `route` explains the rest."""
     if logits.ndim != 2:
         raise ValueError(f"route: logits is {logits.shape}; it must be (N, E)")
     if on_nonfinite not in ("raise", "skip"):
         raise ValueError(f"route: on_nonfinite {on_nonfinite!r} is not 'raise' or 'skip'")
     xp = array_module(logits.data)
-    bad = ~xp.isfinite(logits.data).all(axis=1)
+    bad, what = ~xp.isfinite(logits.data).all(axis=1), "router logits"
+    if importance is not None:
+        importance = xp.asarray(raw(importance))
+        strange = ~xp.isfinite(_flat(xp, "importance", importance, bad.size))
+        if strange.any():
+            bad, what = bad | strange, "router logits or importance"
     if bad.any():
         mask = _flat(xp, "mask", mask, bad.size)
         real = int((bad if mask is None else bad & mask).sum())
         if real and on_nonfinite == "raise":
-            raise FloatingPointError(f"route: router logits of {real} of {bad.size} tokens are NaN or infinite; "
+            raise FloatingPointError(f"route: {what} of {real} of {bad.size} tokens are NaN or infinite; "
                                      "lower the learning rate, clip gradients, or use on_nonfinite='skip'")
         logits = ops.where(bad[:, None], 0.0, logits)
+        importance = None if importance is None else xp.where(bad.reshape(importance.shape), 0, importance)
+    else:
+        bad = None
     if ban is not None:
         ban = xp.asarray(raw(ban))
         if ban.shape != logits.shape[1:] or ban.dtype != bool or ban.all():
             raise ValueError(f"route: ban is {ban.dtype} {ban.shape}; it must be bool ({logits.shape[1]},) and leave "
                              "one expert")
         logits = ops.where(ban, -xp.inf, logits)
-    return logits, bad
+    return logits, importance, bad
+
+
+def who_counts(mask, bad):
+    """Real tokens that are not bad, or None when that is all of them. mask and bad: bool of one shape, or None."""
+    if bad is None:
+        return mask
+    return ~bad if mask is None else mask & ~bad
 
 
 def assemble(logits: Tensor, probabilities: Tensor, k, bad, *, gates="raw", capacity=None, mask=None, importance=None,
@@ -135,23 +152,24 @@ def assemble(logits: Tensor, probabilities: Tensor, k, bad, *, gates="raw", capa
     xp = array_module(logits.data)
     n, n_experts = logits.shape
     mask = _flat(xp, "mask", mask, n)
+    bad = _flat(xp, "bad", bad, n)
     importance = _flat(xp, "importance", importance, n)
     if priority not in PRIORITIES:
         raise ValueError(f"route: priority {priority!r} is not one of {', '.join(PRIORITIES)}")
-    k, clipped = _counts(xp, k, n, n_experts if ban is None else n_experts - int(xp.asarray(raw(ban)).sum()))
-    counted = ~bad if mask is None else mask & ~bad
-    k = xp.where(counted, k, 0).astype(xp.int32)
-    nonfinite = bad.sum() if mask is None else (bad & mask).sum()
+    counted = who_counts(mask, bad)
+    most = n_experts if ban is None else n_experts - int(xp.asarray(raw(ban)).sum())
+    k, clipped = _counts(xp, k, counted, n, most)
+    nonfinite = 0 if bad is None else (bad if mask is None else bad & mask).sum()
 
     row_ptr = scan_counts(k)
     expert = kernels.of(k).select_experts(logits.data if scores is None else scores, row_ptr)
     keep = None
     if capacity is not None:
-        keep = _keep(xp, row_ptr, expert, probabilities.data, importance, priority, int(counted.sum()), n_experts,
-                     capacity, capacity_min)
+        tokens = n if counted is None else int(counted.sum())
+        keep = _keep(xp, row_ptr, expert, probabilities.data, importance, priority, tokens, n_experts, capacity,
+                     capacity_min)
     plan = build_plan(row_ptr, expert, n_experts, keep)
     chosen = ops.select_gates(probabilities, plan, gates, renorm_after_drop)
-    counted = None if mask is None and not bad.any() else counted
     asked = plan.counts if keep is None else xp.bincount(expert, minlength=n_experts)
     return Routing(plan, chosen, k, logits, probabilities,
                    balance_loss(probabilities, asked, counted, balance_weight), z_loss(logits, counted, z_weight),
@@ -171,14 +189,15 @@ def _flat(xp, name: str, array, n: int):
     return array.reshape(n)
 
 
-def _counts(xp, k, n: int, most: int):
-    """K per token within 0..most, and how many tokens asked for more."""
+def _counts(xp, k, counted, n: int, most: int):
+    """K per token, int32, within 0..most and 0 where `counted` is False, and how many tokens asked for more."""
     k = _flat(xp, "k", k, n)
     if k.dtype.kind not in "iu":
         raise TypeError(f"route: k is {k.dtype}; it must be an integer array: k.astype('int32')")
+    k = k if counted is None else xp.where(counted, k, 0)
     if k.size and int(k.min()) < 0:
         raise ValueError(f"route: k has {int(k.min())}; a token cannot have fewer than 0 experts")
-    return xp.minimum(k, most), (k > most).sum()
+    return xp.minimum(k, most).astype(xp.int32), (k > most).sum()
 
 
 def _keep(xp, row_ptr, expert, probabilities, importance, priority, tokens, n_experts, factor, minimum):

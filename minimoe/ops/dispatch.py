@@ -46,8 +46,7 @@ def select_gates(xp, probabilities, plan, form="raw", renorm_after_drop=False):
     form "raw": g_a = p[t(a), e(a)] (Switch, confirmed; our default for DA-MoE, assumed: with one expert the router
     still learns); "renorm": divided by the token's sum over its chosen experts (Mixtral type, confirmed), with
     `renorm_after_drop` over those that were kept; "equal": 1/K_i, no gradient. A dropped assignment gets 0 and no
-    gradient. Raises ValueError for another
-    form and for probabilities that do not fit the plan.
+    gradient. Raises ValueError for another form and for probabilities that do not fit the plan.
     """
     n, n_experts = plan.row_ptr.size - 1, plan.counts.size
     if form not in GATE_FORMS:

@@ -17,10 +17,9 @@ from tqdm import tqdm
 from minimoe.backend import blas_threads
 from minimoe.optim import AdamW, WarmupLinear, clip_grad_norm_
 from minimoe.training.checkpoint import FILE, load_checkpoint, save_checkpoint
-from minimoe.training.config import TrainConfig
+from minimoe.training.config import RunConfig
 
 LOG_EVERY = 10      # steps between lines of metrics.jsonl and updates of the progress bar
-FREE_KEYS = ("out", "data_dir", "init_from", "threads", "backend", "save_every")     # may differ when resuming
 
 
 class Loop(ABC):
@@ -30,7 +29,7 @@ class Loop(ABC):
     whose states the checkpoint carries.
     """
 
-    def __init__(self, config: TrainConfig, model, tokenizer, facts: dict, batch_counts: int, progress: bool = True):
+    def __init__(self, config: RunConfig, model, tokenizer, facts: dict, batch_counts: int, progress: bool = True):
         self.config, self.tokenizer, self.facts = config, tokenizer, facts
         self.model = model.to(backend=config.backend)
         self.progress = progress
@@ -137,7 +136,7 @@ class Loop(ABC):
     def save(self) -> None:
         """Writes the checkpoint: everything that is needed to go on, or the best weights alone when finished."""
         state = {"finished": self.finished, "step": self.step, "epoch": self.epoch, "batch": self.batch,
-                 "tokens": self.tokens, "seconds": self.seconds, "best_score": self.best_score, "config": self._kept()}
+                 "tokens": self.tokens, "seconds": self.seconds, "best_score": self.best_score, "config": self.config.kept()}
         if self.finished:
             save_checkpoint(self.config.out, self.model, tokenizer=self.tokenizer, task=self.facts, state=state)
             return
@@ -149,7 +148,7 @@ class Loop(ABC):
 
     def _restore(self, checkpoint) -> None:
         state = checkpoint.state
-        then, now = state.get("config", {}), self._kept()
+        then, now = state.get("config", {}), self.config.kept()
         for key in now:
             if then.get(key) != now[key]:
                 raise ValueError(f"resume: {key} is {now[key]!r}, but the run in {self.config.out} was started with "
@@ -167,12 +166,6 @@ class Loop(ABC):
         for name, generator in self.model.named_generators():
             generator.bit_generator.state = state["generators"][name]
         self._cut_log()
-
-    def _kept(self) -> dict:
-        """The options that decide the result, without paths of this machine."""
-        values = {key: value for key, value in self.config.to_dict().items() if key not in FREE_KEYS}
-        values["router"] = values["router"].rpartition(":")[2]
-        return json.loads(json.dumps(values))
 
     # the log, one JSON object a line
     def _log_path(self) -> Path:

@@ -3,7 +3,8 @@ import math
 
 import pytest
 
-from minimoe.training.config import BUILTIN_DEFAULTS, GLUE_DEFAULTS, TrainConfig, parse_toml
+from minimoe.training.config import TrainConfig
+from minimoe.training.values import parse_toml
 
 FULL = TrainConfig(task="sst2", data_dir="glue", router="topk", experts=4, router_options={"k": 2, "gates": "renorm"},
                    lr=1e-4, max_steps=7, out="a \"quoted\" \\ path", seed=3)
@@ -24,8 +25,8 @@ def test_toml_keys_may_be_written_with_dashes():
 
 
 def test_defaults_depend_on_the_task():
-    assert TrainConfig().resolved().d_ff == BUILTIN_DEFAULTS["d_ff"]
-    assert TrainConfig(task="rte", data_dir="x").resolved().d_ff == GLUE_DEFAULTS["d_ff"]
+    assert TrainConfig().resolved().d_ff == TrainConfig.BUILTIN_DEFAULTS["d_ff"]
+    assert TrainConfig(task="rte", data_dir="x").resolved().d_ff == TrainConfig.GLUE_DEFAULTS["d_ff"]
     assert TrainConfig(d_ff=7).resolved().d_ff == 7
 
 
@@ -63,7 +64,7 @@ def test_a_glue_task_without_its_folder_says_what_to_give():
 
 
 def test_an_unknown_key_lists_the_keys():
-    with pytest.raises(ValueError, match="speed: there is no such key; the keys are task, data_dir"):
+    with pytest.raises(ValueError, match="speed: there is no such key; the keys are router, experts"):
         TrainConfig.from_dict({"speed": 1})
 
 

@@ -1,0 +1,103 @@
+"""Pre-training: a masked language model on plain text."""
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from minimoe.autograd import no_grad
+from minimoe.data.text import load_text, standard_library_text
+from minimoe.data.tokenizer import tokenizer_class
+from minimoe.models import MaskedLanguageModel
+from minimoe.models.language_model import IGNORE
+from minimoe.moe.routing import pool_stats
+from minimoe.training.config import PretrainConfig
+from minimoe.training.loop import Loop
+from minimoe.training.masking import blocks_of, hide_tokens, unigram_loss
+
+HELD_OUT_EVERY = 20        # every 20th paragraph is held out when no file is given for it
+HELD_OUT_SEED = 0          # the held-out text is hidden in the same places in every run
+
+
+class Pretrainer(Loop):
+    """`Pretrainer(PretrainConfig(out="DIR")).train()` -> the figures of the run."""
+
+    def __init__(self, config: PretrainConfig, progress: bool = True):
+        config = config.resolved()
+        texts, held_out = load_texts(config)
+        tokenizer = tokenizer_class(config.tokenizer).train(texts, config.vocab_size)
+        self.train_blocks = blocks_of(texts, tokenizer, config.max_length)
+        blocks = blocks_of(held_out, tokenizer, config.max_length)
+        self.held_out = hide_tokens(blocks, tokenizer, config.masked, np.random.default_rng(HELD_OUT_SEED))
+        targets = self.held_out[1][self.held_out[1] != IGNORE]
+        self.unigram = unigram_loss(self.train_blocks, targets, tokenizer.vocab_size)
+        model = MaskedLanguageModel(config.model_config(tokenizer.vocab_size), config.seed)
+        batches = -(-len(self.train_blocks) // config.batch_size)
+        super().__init__(config, model, tokenizer, {"name": "masked language model"}, batches, progress)
+        self.layer_stats: list[dict] = []
+
+    def train(self) -> dict:
+        """Trains, measures on the held-out text and returns the figures; `restore()` before goes on."""
+        self.run()
+        self.validate()
+        return self.figures()
+
+    def epoch_batches(self) -> list:
+        """(blocks, seed of the masks) per step: fresh masks every epoch."""
+        order = self.order.permutation(len(self.train_blocks))
+        size = self.config.batch_size
+        picks = [order[i:i + size] for i in range(0, len(order), size)]
+        return list(zip(picks, self.order.integers(0, 2**63, len(picks)).tolist(), strict=True))
+
+    def batch_loss(self, item) -> tuple:
+        index, seed = item
+        ids, labels = hide_tokens(self.train_blocks[index], self.tokenizer, self.config.masked,
+                                  np.random.default_rng(seed))
+        output = self.model.encode(ids)
+        kept = sum(routing.plan.perm.size for routing in output.routings)
+        return (self.model.task_loss(output, labels) + output.aux_loss, ids.size,
+                kept / (ids.size * len(output.routings)) if output.routings else 1.0)
+
+    def validate(self) -> float:
+        """Minus the mean loss in nats over all hidden tokens of the held-out text."""
+        ids, labels = self.held_out
+        total, stats = 0.0, []
+        self.model.eval()
+        with no_grad():
+            for start in range(0, len(ids), 64):
+                part = slice(start, start + 64)
+                output = self.model.encode(ids[part])
+                asked = int((labels[part] != IGNORE).sum())
+                total += self.model.task_loss(output, labels[part]).item() * asked
+                stats.append([routing.stats for routing in output.routings])
+        self.model.train()
+        self.layer_stats = [pool_stats(list(layer)) for layer in zip(*stats, strict=True)]
+        return -total / max(int((labels != IGNORE).sum()), 1)
+
+    def figures(self) -> dict:
+        """Plain numbers of the finished run; perplexity = e^loss over hidden held-out tokens."""
+        loss = -self.best_score
+        kept, tokens = (sum(s[name] for s in self.layer_stats) for name in ("kept", "tokens"))
+        mean_k = kept / tokens if tokens else 1.0
+        return {
+            "task": self.facts["name"], "router": self.config.router, "metric": "perplexity", "score": math.exp(loss),
+            "metrics": {"perplexity": math.exp(loss), "unigram_perplexity": math.exp(self.unigram),
+                        "ratio": math.exp(loss - self.unigram)},
+            "mean_experts_per_token": mean_k, "layers": self.layer_stats,
+            "flops_per_token": self.model.config.flops_per_token(mean_k, self.config.max_length),
+            "parameters": sum(p.size for p in self.model.parameters()), "steps": self.step, "tokens": self.tokens,
+            "tokens_per_second": self.tokens_per_second(), "seconds": self.seconds, "seed": self.config.seed,
+            "backend": self.config.backend,
+        }
+
+
+def load_texts(config: PretrainConfig) -> tuple[list[str], list[str]]:
+    """(training paragraphs, held-out paragraphs)."""
+    texts = [line for path in config.text for line in load_text(path)] if config.text else standard_library_text()
+    if config.held_out:
+        return texts, [line for path in config.held_out for line in load_text(path)]
+    train = [text for i, text in enumerate(texts) if i % HELD_OUT_EVERY]
+    held_out = texts[::HELD_OUT_EVERY]
+    if not train:
+        raise ValueError(f"text: {len(texts)} paragraph is too little to train and to hold out")
+    return train, held_out

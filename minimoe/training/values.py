@@ -1,0 +1,70 @@
+"""Checks of single values, and TOML: what every configuration needs."""
+from __future__ import annotations
+
+import json
+import math
+import sys
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+INTEGERS = dict(experts=0, k_min=0, k_max=0, layers=1, d_model=1, heads=1, d_ff=1, vocab_size=6, max_length=5,
+                epochs=1, max_steps=1, batch_size=1, save_every=1, seed=0, threads=1)
+NUMBERS = dict(mean_experts=(0, 1e6), dropout=(0, 0.999), lr=(1e-12, 1e3), warmup=(0, 1), weight_decay=(0, 1e3),
+               clip=(1e-12, 1e12), label_smoothing=(0, 0.999))
+TEXTS = ("task", "data_dir", "router", "importance", "allocation", "tokenizer", "init_from", "out", "backend")
+LISTS = ("text", "held_out")
+
+
+def check_value(name: str, value) -> None:
+    """Raises ValueError, starting with the key, unless the value is of the kind and size that the key needs."""
+    if name in INTEGERS:
+        fits = isinstance(value, int) and not isinstance(value, bool) and INTEGERS[name] <= value < 2**31
+        wanted = f"an integer of at least {INTEGERS[name]}"
+    elif name in NUMBERS:
+        low, high = NUMBERS[name]
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+        wanted = f"a number from {low:g} to {high:g}"
+    elif name in TEXTS:
+        fits, wanted = _is_text(value), "a text"
+    elif name in LISTS:
+        fits, wanted = isinstance(value, list | tuple) and all(_is_text(v) for v in value), "a list of texts"
+    else:
+        fits, wanted = isinstance(value, dict), "a table of KEY = VALUE"
+    if not fits:
+        raise ValueError(f"{name}: {value!r} is not {wanted}")
+    if name == "tokenizer" and value not in ("word", "wordpiece"):
+        raise ValueError(f"tokenizer: {value!r} is not word or wordpiece")
+
+
+def _is_text(value) -> bool:
+    return isinstance(value, str) and value != "" and "\0" not in value
+
+
+def parse_toml(text: str) -> dict:
+    """The keys of a TOML text, dashes read as underscores. Raises ValueError with the line that is wrong."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"TOML: {error}") from error
+    return {key.replace("-", "_"): value for key, value in values.items()}
+
+
+def write_toml(values: dict) -> str:
+    """TOML text of plain values, tables last; keys that are None are left out, since TOML has no null."""
+    plain = [f"{key} = {_toml(value)}" for key, value in values.items() if value is not None and not isinstance(value, dict)]
+    tables = [line for key, table in values.items() if isinstance(table, dict) and table
+              for line in ("", f"[{key}]", *(f"{json.dumps(k)} = {_toml(v)}" for k, v in table.items()))]
+    return "\n".join(plain + tables) + "\n"
+
+
+def _toml(value) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(inner) for inner in value) + "]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)                           # inf and nan, as TOML writes them
+    return json.dumps(value)
