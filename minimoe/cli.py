@@ -10,7 +10,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from minimoe.training.config import TrainConfig
+from minimoe.training.config import PretrainConfig, RunConfig, TrainConfig
 from minimoe.training.values import parse_toml
 
 MODEL_WORDS = "folder written by `minimoe train --out`"
@@ -81,10 +81,16 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
 
     train = add(commands, "train", "train a classifier; without options: the built-in sentiment task")
-    add_train_options(train)
-    train.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out, if there is one")
+    add_run_options(train, TrainConfig)
     train.add_argument("--baseline", action=argparse.BooleanOptionalAction,
                        help="train a Switch Transformer on the same data too (default: for built-in tasks)")
+
+    pretrain = add(commands, "pretrain", "train a masked language model on plain text")
+    pretrain.add_argument("--text", action="extend", nargs="+", metavar="FILE",
+                          help="text files, one paragraph a line; default: the standard library's documentation")
+    pretrain.add_argument("--held-out", action="extend", nargs="+", metavar="FILE",
+                          help="text files to measure on; default: every 20th paragraph")
+    add_run_options(pretrain, PretrainConfig)
 
     evaluate = add(commands, "evaluate", "score a checkpoint")
     evaluate.add_argument("--checkpoint", required=True, help=MODEL_WORDS)
@@ -93,7 +99,7 @@ def build_parser() -> Parser:
     evaluate.add_argument("--split", help="default: test for a built-in task, dev for GLUE")
     add_router(evaluate)
 
-    predict = add(commands, "predict", "classify a text")
+    predict = add(commands, "predict", "classify a text, or fill the [MASK]s of one")
     predict.add_argument("text")
     predict.add_argument("pair", nargs="?", help="second text, for tasks on pairs")
     predict.add_argument("--checkpoint", required=True, help=MODEL_WORDS)
@@ -142,16 +148,17 @@ HELP = dict(
 )
 
 
-def add_train_options(parser: Parser) -> None:
-    """One option for every key of TrainConfig that the common options do not have."""
+def add_run_options(parser: Parser, config: type[RunConfig]) -> None:
+    """One option for every key of the configuration that the parser does not have yet."""
     have = {a.dest for a in parser._actions}
     types = {"int": int, "float": float, "str": str}
-    for f in fields(TrainConfig):
+    for f in fields(config):
         if f.name in have or f.name == "router_options":
             continue
         kind = next(types[part] for part in f.type.split(" | ") if part in types)
         default = "" if f.default is None else f" (default {f.default})"
         parser.add_argument("--" + f.name.replace("_", "-"), type=kind, help=HELP.get(f.name, "") + default)
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out, if there is one")
     parser.add_argument("--router-option", dest="router_options", action="append", type=key_value,
                         metavar="KEY=VALUE", help="any keyword of the router; repeatable")
 

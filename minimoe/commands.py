@@ -12,10 +12,14 @@ import minimoe
 from minimoe.backend import available_backends, blas_threads, get_backend
 from minimoe.data.batching import encode_dataset
 from minimoe.files import write_json, write_text
+from minimoe.moe.health import describe
 from minimoe.moe.make import make_router
 from minimoe.study.reading import Reading, read_sentence
 from minimoe.study.summary import compare_rows, deciding_lines, health_lines, routed_sentence, table
-from minimoe.training import Checkpoint, TrainConfig, Trainer, evaluate as evaluate_model, load_checkpoint
+from minimoe.training import Checkpoint, PretrainConfig, Pretrainer, TrainConfig, Trainer, load_checkpoint
+from minimoe.training import evaluate as evaluate_model
+from minimoe.training.config import RunConfig
+from minimoe.training.loop import Loop
 from minimoe.training.task import load_split, prepare_task
 
 PACKAGED = Path(minimoe.__file__).parent / "assets" / "sentiment"
@@ -33,13 +37,11 @@ def train(quiet=False, resume=False, baseline=None, json=None, router_options=No
     runs = [config]
     if config.builtin if baseline is None else baseline:
         runs.append(config.baseline())
-    for run in runs:                                # a wrong option shows before the data is read
-        model = run.resolved().model_config(vocab_size=1, n_classes=1)
-        if model.n_experts:
-            make_router(model.router, model.d_model, model.n_experts, **model.router_options)
-    task = prepare_task(config.resolved())
+    for run in runs:
+        _check_model(run)
+    task = prepare_task(config)
     trainers = [Trainer(run, task, progress=not quiet) for run in runs]
-    if resume and [_resume(trainer) for trainer in trainers] and all(trainer.finished for trainer in trainers):
+    if resume and all([_resume(trainer) and trainer.finished for trainer in trainers]):
         return 0
     results = [trainer.train() for trainer in trainers]
 
@@ -59,11 +61,47 @@ def train(quiet=False, resume=False, baseline=None, json=None, router_options=No
     return 0
 
 
-def _resume(trainer: Trainer) -> bool:
-    if trainer.restore():
+def pretrain(quiet=False, resume=False, json=None, router_options=None, **keys) -> int:
+    """Trains a masked language model and prints its perplexity on held-out text beside the unigram's."""
+    if router_options is not None:
+        keys["router_options"] = dict(router_options)
+    config = PretrainConfig.from_dict(keys)
+    get_backend(config.backend)
+    if not config.out:
+        raise ValueError("pretrain needs --out, the folder for the checkpoint")
+    _check_writable(json)
+    _check_model(config)
+    trainer = Pretrainer(config, progress=not quiet)
+    if resume and _resume(trainer) and trainer.finished:
+        return 0
+    figures = trainer.train()
+    found = figures["metrics"]
+    print(f"held-out masked perplexity {found['perplexity']:.1f}, unigram {found['unigram_perplexity']:.1f}, ratio "
+          f"{found['ratio']:.3f}; {figures['mean_experts_per_token']:.2f} experts per token, {figures['tokens']:,} tokens "
+          f"at {figures['tokens_per_second']:,.0f} a second")
+    for number, (layer, stats) in enumerate(zip(trainer.model.expert_layers(), figures["layers"], strict=True), 1):
+        for line in describe(stats, layer.router.k_range or (0, layer.router.n_experts)):
+            print(f"expert layer {number}: {line}")
+    print(f"checkpoint: {config.out}")
+    if json:
+        write_json(json, figures)
+    return 0
+
+
+def _check_model(config: RunConfig) -> None:
+    """A wrong option shows before any data is read."""
+    model = config.resolved().model_config(vocab_size=1)
+    if model.n_experts:
+        make_router(model.router, model.d_model, model.n_experts, **model.router_options)
+
+
+def _resume(trainer: Loop) -> bool:
+    """Whether there was something to resume."""
+    found = trainer.restore()
+    if found:
         done = ": finished, nothing to do" if trainer.finished else ""
         print(f"resuming at step {trainer.step}{done} ({trainer.config.out})")
-    return True
+    return found
 
 
 def evaluate(checkpoint, task=None, data_dir=None, split=None, router=None, backend="numpy", threads=None, json=None,
@@ -91,12 +129,12 @@ def evaluate(checkpoint, task=None, data_dir=None, split=None, router=None, back
 
 def predict(text, checkpoint, pair=None, router=None, backend="numpy", threads=None, json=None, seed=0,
             quiet=True) -> int:
-    """Classifies one text, or scores one pair."""
-    found = _classifier(checkpoint)
+    """Classifies one text, or scores one pair; a language model fills every [MASK]."""
+    found = load_checkpoint(checkpoint)
     _check_writable(json)
     with blas_threads(threads):
         reading = read_sentence(found.model(router, backend), found.tokenizer, text, pair)
-    values = _answer(found, reading)
+    values = _answer(found, reading) if found.kind == "classifier" else _fill(found, reading)
     print(values["text"])
     _say_unknown(reading)
     if json:
@@ -196,6 +234,19 @@ def _answer(found: Checkpoint, reading: Reading) -> dict:
     best = int(p.argmax())
     return {"prediction": names[best], "probabilities": dict(zip(names, p.tolist(), strict=True)),
             "text": f"{names[best]} ({p[best]:.3f})"}
+
+
+def _fill(found: Checkpoint, reading: Reading, best: int = 5) -> dict:
+    """The most likely words at every [MASK] of a text, with their probabilities."""
+    places = [i for i, token in enumerate(reading.ids) if token == found.tokenizer.mask_id]
+    if not places:
+        raise ValueError("a language model fills gaps: put [MASK] where a word is missing")
+    p = np.exp(reading.logits[places] - reading.logits[places].max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    words = [[(found.tokenizer.tokens([int(i)])[0], float(row[i])) for i in np.argsort(-row, kind="stable")[:best]]
+             for row in p]
+    text = "\n".join("[MASK]: " + ", ".join(f"{word} ({q:.3f})" for word, q in row) for row in words)
+    return {"text": text, "words": words}
 
 
 def _say_unknown(reading: Reading) -> None:

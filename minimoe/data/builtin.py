@@ -39,23 +39,19 @@ def load_builtin(name: str, split: str, seed: int = 0) -> Dataset:
     rng = np.random.default_rng([zlib.crc32(name.encode()), list(SIZES).index(split), seed])
     labels = rng.permutation(np.arange(size) % 2).tolist()
     draw = grammar.Draws(rng)
-    examples: dict[tuple[str, str | None], Example] = {}  # by their texts, to keep each only once
+    examples: dict[tuple[str, ...], Example] = {}  # by their texts, to keep each only once
     while len(examples) < size:
         label = labels[len(examples)]
-        example = _example(*make(draw, label), label)
-        texts = [example.text] if example.pair is None else [example.text, example.pair]
-        if all(_split_of(text) == split and SHORTEST <= len(text.split()) <= LONGEST for text in texts):
-            examples.setdefault((example.text, example.pair), example)
+        starred = [text for text in make(draw, label) if text is not None]
+        texts = tuple(text.replace("*", "") for text in starred)
+        if texts not in examples and all(_fits(text, split) for text in texts):
+            words = " ".join(starred).split()
+            deciding = tuple(i for i, word in enumerate(words) if word.startswith("*"))
+            examples[texts] = Example(texts[0], texts[1] if len(texts) > 1 else None, label, deciding)
     return Dataset(name, split, tuple(examples.values()), 2, ("accuracy",), label_names)
 
 
-def _example(text: str, pair: str | None, label: int) -> Example:
-    """From starred texts (see grammar.py) to an Example."""
-    words = text.split() + (pair.split() if pair else [])
-    deciding = tuple(i for i, word in enumerate(words) if word.startswith("*"))
-    return Example(text.replace("*", ""), pair and pair.replace("*", ""), label, deciding)
-
-
-def _split_of(text: str) -> str:
-    """Each text belongs to one split, found from its checksum: three fifths to train, one each to dev and test."""
-    return ("train", "train", "train", "dev", "test")[zlib.crc32(text.encode()) % 5]
+def _fits(text: str, split: str) -> bool:
+    """Is the text of the right length, and of this split? Its checksum says: three fifths train, one dev, one test."""
+    owner = ("train", "train", "train", "dev", "test")[zlib.crc32(text.encode()) % 5]
+    return owner == split and SHORTEST <= len(text.split()) <= LONGEST

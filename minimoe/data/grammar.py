@@ -72,19 +72,19 @@ def sentiment(draw: Draws, label: int) -> tuple[str, None]:
     whole = f"the {topic} {draw.pick(CHOSEN)}" if draw.chance(0.4) else f"the {topic}"
     first, second = draw.pick([(part, whole), (whole, part), (part, other_part)])
     kind = draw.number()
-    if kind < 0.45:
+    if kind < 0.5:
         text = _opinion(draw, f"{part} of {whole}" if draw.chance(0.6) else whole, label)
-    elif kind < 0.6:
+    elif kind < 0.7:
         text = f"{_opinion(draw, first, label)} and {_opinion(draw, second, label)}"
-    elif kind < 0.84:
+    elif kind < 0.88:
         aside = _opinion(draw, first, 1 - label).replace("*", "")
         verdict = _opinion(draw, second, label)
         but = f"{aside} , *but {verdict}"
         text = draw.pick([but, but, f"*although {aside} , {verdict}", f"{verdict} , *although {aside}"])
-    elif kind < 0.9:
+    elif kind < 0.92:
         mine = f"found it *{_word(draw, label)}" if draw.chance(0.7) else f"did *not find it *{_word(draw, 1 - label)}"
         text = f"{draw.pick(OTHERS)} found {whole} {_word(draw, 1 - label)} , *but i {mine}"
-    elif kind < 0.95:
+    elif kind < 0.96:
         right = int(draw.chance(0.5))
         said = _word(draw, label if right else 1 - label)
         text = f"{draw.pick(OTHERS)} told us that {whole} was *{said} , and that was *{'right' if right else 'wrong'}"
@@ -102,8 +102,8 @@ def _word(draw: Draws, good: int) -> str:
 
 
 def _opinion(draw: Draws, subject: str, good: int) -> str:
-    """A clause that finds `subject` good or bad, one time in five by denying the opposite."""
-    if draw.chance(0.8):
+    """A clause that finds `subject` good or bad, one time in six by denying the opposite."""
+    if draw.chance(5 / 6):
         return f"{subject} was {draw.pick(['', 'really ', 'quite '])}*{_word(draw, good)}"
     word = _word(draw, 1 - good)
     if draw.chance(0.5):

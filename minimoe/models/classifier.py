@@ -30,10 +30,10 @@ class SequenceClassifier(Encoder):
         output = self(ids, mask, segments)
         return self.task_loss(output, labels) + output.aux_loss
 
-    def task_loss(self, output: Output, labels) -> Tensor:
+    def task_loss(self, output: Output, labels, label_smoothing: float = 0.0) -> Tensor:
         """Cross-entropy or mean squared error of an output's logits. Raises ValueError for labels out of range."""
         xp = array_module(output.logits.data)
         labels = xp.asarray(raw(labels))
         if self.config.n_classes == 1:
             return ops.mse_loss(output.logits[:, 0], labels.astype(output.logits.dtype))
-        return ops.cross_entropy(output.logits, labels)
+        return ops.cross_entropy(output.logits, labels, label_smoothing=label_smoothing)

@@ -82,6 +82,10 @@ class Encoder(Module):
                                                dropout_rng=dropout_rng) for layer in range(config.n_layers)])
         self.final_norm = LayerNorm(d)
 
+    def expert_layers(self) -> list[MoELayer]:
+        """The expert layers, first to last."""
+        return [layer.moe for layer in self.layers if layer.has_experts]
+
     def encode(self, ids, mask=None, segments=None) -> Output:
         """ids int (B, S); mask bool (B, S), True = real token, default ids != pad_id; segments int (B, S) of 0 and 1.
 

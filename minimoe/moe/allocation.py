@@ -45,7 +45,7 @@ def allocate_experts(importance: np.ndarray | None, mask: np.ndarray | None = No
     check_choice(WHERE, "allocation", allocation, SCHEDULES)
     check_choice(WHERE, "group", group, ("sample", "batch"))
     k_max = n_experts if k_max is None else k_max
-    _check_limits(n_experts, k_min, k_max)
+    check_limits(n_experts, k_min, k_max)
     probabilities = _check_probabilities(probabilities, n_experts) if allocation in ("pairs", "top_p") else None
     if importance is None and (allocation == "top_p" or allocation == "pairs" and gamma == 0):
         importance = probabilities[:, :, 0]                                            # only its shape is read
@@ -94,7 +94,8 @@ def allocate_experts(importance: np.ndarray | None, mask: np.ndarray | None = No
     return k.reshape(shape).astype(xp.int32)
 
 
-def _check_limits(n_experts: int, k_min: int, k_max: int) -> None:
+def check_limits(n_experts: int, k_min: int, k_max: int) -> None:
+    """TypeError for limits that are no integers, ValueError unless 0 <= k_min <= k_max <= n_experts."""
     for name, value in (("n_experts", n_experts), ("k_min", k_min), ("k_max", k_max)):
         if not isinstance(value, int | np.integer):
             raise TypeError(f"{WHERE}: {name} must be a whole number, got {value!r}")

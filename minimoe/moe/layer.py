@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from minimoe import ops
+from minimoe.moe.base import Router
 from minimoe.moe.experts import Experts
 from minimoe.moe.make import make_router
-from minimoe.moe.routers import Router
 from minimoe.moe.routing import Routing
 from minimoe.nn.init import generator
 from minimoe.nn.module import Module

@@ -5,7 +5,8 @@ import importlib.util
 import inspect
 from pathlib import Path
 
-from minimoe.moe.routers import DynamicRouter, ExpertChoiceRouter, Router, SwitchRouter, TopKRouter, TopPRouter
+from minimoe.moe.base import Router
+from minimoe.moe.routers import DynamicRouter, ExpertChoiceRouter, SwitchRouter, TopKRouter, TopPRouter
 
 ROUTERS = {"da": DynamicRouter, "switch": SwitchRouter, "topk": TopKRouter, "topp": TopPRouter,
            "expert_choice": ExpertChoiceRouter}

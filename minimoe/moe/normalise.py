@@ -1,4 +1,4 @@
-"""Rescaling importance within each sample, over the tokens that compete (algorithms: mean1, minmax, rank)."""
+"""Rescaling importance within each sample, over the tokens that compete (mean1, minmax, rank)."""
 from __future__ import annotations
 
 import numpy as np

@@ -16,7 +16,7 @@ def attention(xp, q, k, v, mask=None, dropout_p=0.0, rng=None, scale=None):
     token: (B, S) for self-attention, where a query and a key are live when both are real; or of q's number of axes,
     broadcastable to P, True where the query may see the key. A query with no live key gets P = 0 and O = 0, and all
     its gradients are 0. `scale`: default 1/sqrt(d_h). Dropout D with probability `dropout_p` draws from `rng`, a host
-    generator. O (..., Sq, d_h), P (..., Sq, Sk). Source: algorithms 2.1, standard; reading importance from P before
+    generator. O (..., Sq, d_h), P (..., Sq, Sk). Source: arXiv 1706.03762 eq. 1; that importance is read from P before
     dropout is assumed. Raises ValueError for shapes that do not fit, TypeError for a mask that is not bool.
     """
     _check(q, k, v)

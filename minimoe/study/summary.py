@@ -29,7 +29,7 @@ def compare_rows(results: list[dict]) -> list[dict]:
 
 def health_lines(model: SequenceClassifier, evaluation: Evaluation) -> list[str]:
     """The state of the routing over the whole test split, per expert layer."""
-    routers = [layer.moe.router for layer in model.layers if layer.has_experts]
+    routers = [layer.router for layer in model.expert_layers()]
     lines = []
     for number, (router, stats) in enumerate(zip(routers, evaluation.layer_stats, strict=True), 1):
         lines += [f"expert layer {number}: {line}" for line in describe(stats, router.k_range or (0, router.n_experts))]

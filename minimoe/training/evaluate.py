@@ -63,7 +63,7 @@ class _Tally:
 
     def __init__(self, model: SequenceClassifier):
         self.regression = model.config.n_classes == 1
-        self.routers = [layer.moe.router for layer in model.layers if layer.has_experts]
+        self.routers = [layer.router for layer in model.expert_layers()]
         self.has_experts = [layer.has_experts for layer in model.layers]
         self.stats: list[list[dict]] = [[] for _ in self.routers]       # per expert layer, per batch
         self.tokens = self.tokens_times_length = 0

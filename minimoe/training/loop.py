@@ -223,7 +223,7 @@ class Loop(ABC):
 
 
 def parameter_groups(model, weight_decay: float) -> list[dict]:
-    """Weight matrices decay; biases, norms and embeddings do not (algorithm 9 of the usual recipe, assumed)."""
+    """Weight matrices decay; biases, norms and embeddings do not (the usual recipe, assumed)."""
     decayed, free = [], []
     for name, parameter in model.named_parameters():
         plain = name.rpartition(".")[2] in ("b1", "b2") or parameter.ndim < 2 or "embedding" in name

@@ -10,8 +10,11 @@ from minimoe.data.builtin import load_builtin
 from minimoe.data.dataset import Dataset
 from minimoe.data.glue import load_glue
 from minimoe.data.tokenizer import tokenizer_class
+from minimoe.training.checkpoint import Checkpoint, load_checkpoint
 from minimoe.training.config import TrainConfig
 
+SIZES = {"layers": "n_layers", "d_model": "d_model", "heads": "n_heads", "d_ff": "d_ff", "experts": "n_experts",
+         "max_length": "max_length", "vocab_size": "vocab_size"}         # key of a run -> field of the model
 VALIDATION_SHARE, VALIDATION_MOST = 0.1, 2000
 
 
@@ -43,15 +46,32 @@ def load_split(config: TrainConfig, split: str) -> Dataset:
     return load_glue(config.task, config.data_dir, split)
 
 
-def prepare_task(config: TrainConfig, tokenizer=None) -> Task:
-    """Loads, carves, trains the tokenizer (unless given one) and encodes. `config` must be resolved."""
+def prepare_task(config: TrainConfig) -> Task:
+    """Loads, carves, trains the tokenizer (or takes that of config.init_from) and encodes; fills in defaults."""
+    config = config.resolved() if config.init_from is None else start_from(config)[0]
     whole = load_split(config, "train")
     test = load_split(config, "test" if config.builtin else "dev")
     train, validation = carve(whole, config.seed)
-    if tokenizer is None:
+    if config.init_from is not None:
+        tokenizer = start_from(config)[1].tokenizer
+    else:
         tokenizer = tokenizer_class(config.tokenizer).train(train.texts(), config.vocab_size)
     encoded = (encode_dataset(data, tokenizer, config.max_length) for data in (train, validation, test))
     return Task(whole.name, whole.n_classes, whole.metrics, whole.label_names, tokenizer, *encoded, test)
+
+
+def start_from(config: TrainConfig) -> tuple[TrainConfig, Checkpoint]:
+    """(the resolved config with the sizes of the pre-trained model in config.init_from, that model's checkpoint).
+
+    Raises ValueError for a size that was asked for and differs."""
+    found = load_checkpoint(config.init_from)
+    if found.tokenizer is None:
+        raise ValueError(f"init_from: {config.init_from} has no tokenizer")
+    for key, field in SIZES.items():
+        if getattr(config, key) not in (None, found.config[field]):
+            raise ValueError(f"{key}: {getattr(config, key)} does not fit the model in {config.init_from}, which has "
+                             f"{found.config[field]}; leave the option out")
+    return replace(config, **{key: found.config[field] for key, field in SIZES.items()}).resolved(), found
 
 
 def carve(data: Dataset, seed: int) -> tuple[Dataset, Dataset]:

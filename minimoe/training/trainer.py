@@ -7,7 +7,7 @@ from minimoe.models import SequenceClassifier
 from minimoe.training.config import TrainConfig
 from minimoe.training.evaluate import Evaluation, evaluate
 from minimoe.training.loop import Loop
-from minimoe.training.task import Task, prepare_task
+from minimoe.training.task import Task, prepare_task, start_from
 
 
 class Trainer(Loop):
@@ -18,9 +18,12 @@ class Trainer(Loop):
     """
 
     def __init__(self, config: TrainConfig, task: Task | None = None, progress: bool = True):
-        config = config.resolved()
+        config, start = start_from(config) if config.init_from else (config.resolved(), None)
         self.task = task or prepare_task(config)
         model = SequenceClassifier(config.model_config(self.task.tokenizer.vocab_size, self.task.n_classes), config.seed)
+        if start is not None:
+            own = model.state_dict()
+            model.load_state_dict(own | {name: w for name, w in start.weights.items() if name in own})
         self.lengths = [len(ids) for ids in self.task.train.ids]
         batches = -(-len(self.lengths) // config.batch_size)
         super().__init__(config, model, self.task.tokenizer, self.task.facts(), batches, progress)
@@ -41,7 +44,7 @@ class Trainer(Loop):
     def batch_loss(self, index) -> tuple:
         batch = make_batch(self.task.train, index, self.model.config.pad_id)
         output = self.model(batch.ids, batch.mask, batch.segments)
-        loss = self.model.task_loss(output, batch.labels) + output.aux_loss
+        loss = self.model.task_loss(output, batch.labels, self.config.label_smoothing) + output.aux_loss
         tokens = int(batch.mask.sum())
         kept = sum(routing.plan.perm.size for routing in output.routings)
         return loss, tokens, kept / (tokens * len(output.routings)) if output.routings else 1.0

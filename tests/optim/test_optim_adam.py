@@ -25,7 +25,7 @@ def run(optimiser, p, gradients):
 
 
 def by_formula(p, gradients, lr, beta1, beta2, eps, decay):
-    """algorithms: AdamW written element by element with Python floats, both corrections where the formula has them."""
+    """AdamW written element by element with Python floats, both corrections where the formula has them."""
     m = v = 0.0
     for t, g in enumerate(gradients, start=1):
         m = beta1 * m + (1 - beta1) * g
