@@ -203,6 +203,28 @@ def test_a_new_operation_is_one_function_and_stays_out_of_the_table():
     assert (double.__name__, double.__doc__, str(inspect.signature(double))) == ("double", "Doubles.", "(x, times=2)")
 
 
+@pytest.mark.parametrize("as_list", [False, True])
+def test_one_new_array_given_to_two_inputs_is_not_shared_by_their_gradients(as_list):
+    @minimoe.op
+    def add_pair(xp, a, b):
+        def backward(gy):
+            g = gy * 1
+            return g, g
+        return a + b, backward
+
+    @minimoe.op
+    def add_list(xp, tensors):
+        def backward(gy):
+            g = gy * 1
+            return ([g, g],)
+        return tensors[0] + tensors[1], backward
+
+    x, y = leaf(1.0), leaf(2.0)
+    (add_list([x, y]) if as_list else add_pair(x, y)).backward()
+    (x * 5).backward()
+    assert x.grad.tolist() == [6] and y.grad.tolist() == [1]
+
+
 def test_arrays_may_come_by_name_or_in_a_list():
     x, y = leaf(1.0), leaf(2.0)
     (ops.mul(b=y, a=x) + ops.concatenate(tensors=[x, y, x]).sum()).backward()

@@ -117,7 +117,7 @@ def _split_name(task: str, split: str) -> str:
 
 
 def _read_lines(path: Path) -> list[str]:
-    r"""The file's lines. Only "\n" ends one (or "\r\n"): str.splitlines would also split at separators inside a text."""
+    r"""The file's lines. Only "\n" ends one (or "\r\n"): str.splitlines would also split at marks inside a text."""
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):

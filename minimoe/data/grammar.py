@@ -42,26 +42,34 @@ class Draws:
         return items[first], items[second + (second >= first)]
 
 
+def listed(items: str) -> list[str]:
+    """["a", "b c"] from "a, b c"."""
+    return items.split(", ")
+
+
 # Sentiment: the writer's own, final opinion --------------------------------------------------------------------------
 
-GOOD = "good great wonderful lovely excellent superb splendid pleasant delightful impressive charming brilliant".split()
-BAD = "bad awful terrible dreadful horrible poor disappointing dull boring mediocre weak forgettable".split()
+GOOD = listed(
+    "good, great, wonderful, lovely, excellent, superb, splendid, pleasant, delightful, "
+    "impressive, charming, brilliant"
+)
+BAD = listed("bad, awful, terrible, dreadful, horrible, poor, disappointing, dull, boring, mediocre, weak, forgettable")
 PARTS = {
-    "film": "plot acting music ending dialogue opening".split(),
-    "hotel": "room breakfast service lobby pool garden".split(),
-    "restaurant": "soup dessert menu wine fish service".split(),
-    "book": "opening style story hero ending cover".split(),
-    "concert": "sound singer hall band music ending".split(),
-    "museum": "tour entrance exhibition guide shop garden".split(),
+    "film": listed("plot, acting, music, ending, dialogue, opening"),
+    "hotel": listed("room, breakfast, service, lobby, pool, garden"),
+    "restaurant": listed("soup, dessert, menu, wine, fish, service"),
+    "book": listed("opening, style, story, hero, ending, cover"),
+    "concert": listed("sound, singer, hall, band, music, ending"),
+    "museum": listed("tour, entrance, exhibition, guide, shop, garden"),
 }
-CHOSEN = ["we saw", "my sister chose", "everybody talks about", "i chose", "you mentioned", "they showed us"]
-OTHERS = [
-    *["my brother", "her aunt", "our neighbour", "the critics", "two friends"],
-    *["the local paper", "some people", "my teacher"],
-]
-WHEN = ["last night", "on friday", "this time", "that evening", "last summer", "yesterday", "on our trip"]
-STRONG = "extremely truly absolutely incredibly".split()
-MILD = "slightly somewhat mildly".split()
+CHOSEN = listed("we saw, my sister chose, everybody talks about, i chose, you mentioned, they showed us")
+OTHERS = listed(
+    "my brother, her aunt, our neighbour, the critics, two friends, "
+    "the local paper, some people, my teacher"
+)
+WHEN = listed("last night, on friday, this time, that evening, last summer, yesterday, on our trip")
+STRONG = listed("extremely, truly, absolutely, incredibly")
+MILD = listed("slightly, somewhat, mildly")
 
 
 def sentiment(draw: Draws, label: int) -> tuple[str, None]:
@@ -123,14 +131,20 @@ THINGS = [
     *[("box", "boxes"), ("car", "cars"), ("boat", "boats"), ("window", "windows"), ("door", "doors")],
     *[("tree", "trees"), ("bench", "benches")],
 ]
-ABOUT_PEOPLE = "young famous quiet friendly old".split()
-ABOUT_THINGS = "old small red green heavy".split()
-WHERE = ["near", "behind", "next to", "in front of", "beside", "opposite"]
-SEEN = "painted saw bought liked visited found".split()
+ABOUT_PEOPLE = listed("young, famous, quiet, friendly, old")
+ABOUT_THINGS = listed("old, small, red, green, heavy")
+WHERE = listed("near, behind, next to, in front of, beside, opposite")
+SEEN = listed("painted, saw, bought, liked, visited, found")
 VERBS = [("is", "are"), ("was", "were"), ("has been", "have been"), ("seems", "seem"), ("looks", "look")]
-STATE_PEOPLE = "very tired|rather late|quite happy|almost ready|too loud|rather ill|still hungry|very kind".split("|")
-STATE_THINGS = "very clean|rather dark|quite new|almost ready|too big|rather wet|still dirty|very beautiful".split("|")
-MOMENTS = ["this morning", "in the evening", "at this time of year", "on sunday", "after the storm", "in winter"]
+STATE_PEOPLE = listed(
+    "very tired, rather late, quite happy, almost ready, too loud, rather ill, "
+    "still hungry, very kind"
+)
+STATE_THINGS = listed(
+    "very clean, rather dark, quite new, almost ready, too big, rather wet, "
+    "still dirty, very beautiful"
+)
+MOMENTS = listed("this morning, in the evening, at this time of year, on sunday, after the storm, in winter")
 PLURAL_SHARE = 2 / 3
 
 

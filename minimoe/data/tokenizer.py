@@ -14,7 +14,7 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MASK = "[MASK]"
 MOST_TOKENS = 1_000_000
 # A word with its inner apostrophes, or one mark. Control characters and lone surrogates are neither: they separate.
-WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+WORD = re.compile(r"\w+(?:['\u2019]\w+)*|[^\w\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 INVISIBLE = dict.fromkeys([0xAD, *range(0x200B, 0x2010), 0x2060, 0xFEFF])   # soft hyphen, joiners, byte-order mark
 
 
@@ -72,8 +72,8 @@ class Tokenizer:
         if max_length is not None:
             room = max_length - (2 if b is None else 3)
             if room < (len(a) > 0) + (b is not None and len(b) > 0):
-                raise ValueError(f"encode: max_length {max_length} leaves {max(room, 0)} tokens for the text beside the "
-                                 f"special ones; use at least {3 if b is None else 5}")
+                raise ValueError(f"encode: max_length {max_length} leaves {max(room, 0)} tokens for the text beside"
+                                 f" the special ones; use at least {3 if b is None else 5}")
             a, b = cut(a, b, room)
         return [self.cls_id, *a, self.sep_id] + ([] if b is None else [*b, self.sep_id])
 
@@ -133,7 +133,7 @@ def cut(a: list[int], b: list[int] | None, room: int) -> tuple[list[int], list[i
 
 
 def checked_tokens(tokens: object, where: str) -> list[str]:
-    """`tokens` if it can be a vocabulary: different non-empty texts without white space, the special ones among them."""
+    """`tokens` if it can be a vocabulary: different texts without white space, the special ones among them."""
     if not isinstance(tokens, list) or len(tokens) > MOST_TOKENS:
         raise ValueError(f"{where}: the tokens must be a list of at most {MOST_TOKENS} texts")
     for token in tokens:
@@ -148,7 +148,7 @@ def checked_tokens(tokens: object, where: str) -> list[str]:
 
 
 class WordTokenizer(Tokenizer):
-    """Lower-case words, numbers and marks; a word that training did not see becomes [UNK]. The special ids are 0 to 4."""
+    """Lower-case words, numbers and marks; a word that training did not see becomes [UNK]. Special ids are 0 to 4."""
 
     kind = "word"
 
@@ -167,7 +167,7 @@ class WordTokenizer(Tokenizer):
         return cls([*SPECIAL, *best[:vocab_size - len(SPECIAL)]])
 
     def words(self, text: str) -> list[str]:
-        """White space of every kind separates; a byte-order mark disappears; "don't" is one word; [MASK] stays whole."""
+        """White space of every kind separates, a byte-order mark vanishes, "don't" is one word, [MASK] stays whole."""
         return split_words(text)
 
     def texts_ids(self, texts: list[str]) -> list[list[int]]:
@@ -198,7 +198,7 @@ def tokenizer_class(kind: str) -> type[Tokenizer]:
     if kind == "word":
         return WordTokenizer
     if kind == "wordpiece":
-        from minimoe.data.wordpiece import WordPieceTokenizer       # late: that file imports this one
+        from minimoe.data.wordpiece import WordPieceTokenizer  # late: that file imports this one
 
         return WordPieceTokenizer
     raise ValueError(f"tokenizer: {kind!r:.60} is neither word nor wordpiece")

@@ -51,6 +51,7 @@ def together(xp, name: str, a, b):
     """
     a_is_array, b_is_array = is_array(a), is_array(b)
     if not (a_is_array and b_is_array and a.dtype == b.dtype and a.dtype.char in "fd"):
+        given_a, given_b = a, b
         a, b = as_array(xp, name, "a", a), as_array(xp, name, "b", b)
         rank_a, rank_b = RANK.get(a.dtype.kind, 3), RANK.get(b.dtype.kind, 3)
         strength_a, strength_b = (a_is_array, a.ndim > 0), (b_is_array, b.ndim > 0)
@@ -61,7 +62,7 @@ def together(xp, name: str, a, b):
         if dtype.kind not in "iuf" or dtype == np.float16:
             raise TypeError(f"{name}: a is {a.dtype} and b is {b.dtype}; they must be float32, float64 or integers, "
                             "not both bool: use .astype('float32')")
-        a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+        a, b = xp.asarray(given_a, dtype=dtype), xp.asarray(given_b, dtype=dtype)  # 0.1 must not pass through float32
     if a.shape != b.shape:
         check_broadcast(name, a=a.shape, b=b.shape)
     return a, b

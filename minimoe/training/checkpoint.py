@@ -46,21 +46,39 @@ class Checkpoint:
         if recorded in ROUTERS and router in (None, recorded):
             return EncoderConfig.from_dict(self.config)
         if router is None:
-            raise ValueError(f"{self.path}: trained with a router of its own, {recorded!r}; say where it is with "
+            raise ValueError(f"trained with a router of its own, {recorded!r}; say where it is with "
                              f"--router FILE.py:{recorded}")
         if router.rpartition(":")[2] != recorded:
-            raise ValueError(f"{self.path}: trained with router {recorded!r}, not {router!r}")
+            raise ValueError(f"trained with router {recorded!r}, not {router!r}")
         return EncoderConfig.from_dict(self.config | {"router": router})
 
     def model(self, router: str | None = None, backend: str = "numpy"):
         """The model with its weights, in evaluation mode. Raises ValueError when they do not fit its configuration."""
-        config = self.model_config(router)
         try:
+            config = self.model_config(router)
+            self._check_sizes(config)
             model = MODELS[self.kind](config)
             model.load_state_dict(self.weights)
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from error
         return model.eval().to(backend=backend)
+
+
+    def _check_sizes(self, config: EncoderConfig) -> None:
+        """The large arrays that a configuration asks for must be in the file, before memory is taken for them."""
+        d = config.d_model
+        wanted = {"token_embedding.weight": (config.vocab_size, d), "position_embedding.weight": (config.max_length, d)}
+        for layer in range(min(config.n_layers, len(self.weights))):
+            experts = (f"layers.{layer}.moe.experts.w1", (config.n_experts, d, config.d_ff))
+            plain = (f"layers.{layer}.feedforward.linear1.weight", (config.d_ff, d))
+            name, shape = experts if config.has_experts(layer) else plain
+            wanted[name] = shape
+        if self.kind == "classifier":
+            wanted["head.weight"] = (config.n_classes, d)
+        for name, shape in wanted.items():
+            found = self.weights[name].shape if name in self.weights else "missing"
+            if found != shape:
+                raise ValueError(f"{name} is {found}, the configuration asks for {shape}")
 
 
 def save_checkpoint(path, model, *, tokenizer=None, task: dict | None = None, optimiser=None,

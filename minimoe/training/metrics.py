@@ -1,8 +1,8 @@
 """The official scores of the GLUE tasks, for a whole split at once: means over batches are something else.
 
 Every function takes (labels, predictions) as scikit-learn does, two sequences of equal length. ValueError if they are
-empty, of unequal lengths or not one-dimensional, if a label is None (published test sets hide theirs), or if a value is
-no class number (0, 1, ...) or no finite number, whichever the metric needs; TypeError for classes that are not integers.
+empty, of unequal lengths or not one-dimensional, if a label is None (published test sets hide theirs), or if a value
+is no class number (0, 1, ...) or no finite number, whichever the metric needs; TypeError for classes that are floats.
 """
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def pearson(labels: Sequence[float], predictions: Sequence[float]) -> float:
 
 
 def spearman(labels: Sequence[float], predictions: Sequence[float]) -> float:
-    """Pearson correlation of the ranks, equal values sharing their mean rank; 0 with a warning if a side is constant."""
+    """Pearson correlation of the ranks, equal values sharing their mean rank; 0 with a warning as in `pearson`."""
     labels, predictions = _numbers("spearman", labels, predictions)
     return _correlation("spearman", _ranks(labels), _ranks(predictions))
 

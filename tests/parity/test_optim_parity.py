@@ -1,4 +1,10 @@
-"""Optimisers, clipping and PyTorch's, over 50 steps on the same gradients."""
+"""Optimisers, clipping and schedules against PyTorch's, over 50 steps on the same gradients.
+
+A schedule of ours has set the rate of step 1 when it is made, as a torch scheduler has, and a torch scheduler counts
+the steps that are done: its epoch is our t - 1.
+"""
+import math
+
 import numpy as np
 import pytest
 
@@ -72,12 +78,50 @@ def test_groups_with_their_own_options_equal_those_of_torch(name):
         np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=1e-12)
 
 
-@pytest.mark.parametrize("limit", [0.5, 100.0])
-def test_clipping_equals_that_of_torch(limit):
-    ours, theirs = pairs(np.float64)
-    give(ours, theirs, draw(np.random.default_rng(3), np.float64))
+@pytest.mark.parametrize("limit", [0.0, 0.5, 100.0])
+@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-12), (np.float32, 1e-6)])
+def test_clipping_equals_that_of_torch(limit, dtype, tolerance):
+    ours, theirs = pairs(dtype)
+    give(ours, theirs, [*draw(np.random.default_rng(3), dtype)[:-1], None])
     norm = optim.clip_grad_norm_(ours, limit)
     expected = torch.nn.utils.clip_grad_norm_(theirs, limit)
-    assert norm == pytest.approx(float(expected), rel=1e-12)
-    for p, q in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(p.grad, q.grad.numpy(), rtol=1e-12)
+    assert norm == pytest.approx(float(expected), rel=tolerance)
+    assert ours[-1].grad is None
+    for p, q in zip(ours[:-1], theirs, strict=False):
+        np.testing.assert_allclose(p.grad, q.grad.numpy(), rtol=tolerance)
+
+
+def after_warmup(optimiser, warmup, then):
+    """torch's linear warm-up from 1/warmup to 1, then `then`, which starts when the rate is whole."""
+    rising = torch.optim.lr_scheduler.LinearLR(optimiser, 1 / warmup, 1.0, total_iters=warmup - 1)
+    return torch.optim.lr_scheduler.SequentialLR(optimiser, [rising, then], milestones=[warmup - 1])
+
+
+W, T = 5, 20
+SCHEDULES = {
+    "Constant": (lambda o: optim.Constant(o, W),
+                 lambda o, s: after_warmup(o, W, s.ConstantLR(o, 1.0))),
+    "Constant without warm-up": (optim.Constant, lambda o, s: s.ConstantLR(o, 1.0)),
+    "WarmupLinear": (lambda o: optim.WarmupLinear(o, W, T),
+                     lambda o, s: after_warmup(o, W, s.LinearLR(o, 1.0, 0.0, total_iters=T - W))),
+    "WarmupCosine": (lambda o: optim.WarmupCosine(o, W, T),
+                     lambda o, s: after_warmup(o, W, s.CosineAnnealingLR(o, T - W))),
+    "WarmupCosine without warm-up": (lambda o: optim.WarmupCosine(o, 0, T),     # at t = 1 one step is behind us
+                                     lambda o, s: s.LambdaLR(o, lambda e: (1 + math.cos(math.pi * (e + 1) / T)) / 2)),
+    "InverseSqrt": (lambda o: optim.InverseSqrt(o, W),
+                    lambda o, s: s.LambdaLR(o, lambda e: min((e + 1) / W, math.sqrt(W / (e + 1))))),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_rates_of_a_schedule_equal_those_of_a_torch_scheduler(name):
+    make, make_torch = SCHEDULES[name]
+    ours, theirs = pairs(np.float64)
+    mine, torchs = optim.SGD(ours, lr=0.3), torch.optim.SGD(theirs, lr=0.3)
+    schedule, scheduler = make(mine), make_torch(torchs, torch.optim.lr_scheduler)
+    for t in range(1, T + 1):
+        assert mine.lr == pytest.approx(torchs.param_groups[0]["lr"], rel=1e-12, abs=1e-16), t
+        mine.step()
+        torchs.step()
+        schedule.step()
+        scheduler.step()

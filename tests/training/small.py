@@ -1,5 +1,6 @@
 """A task small enough to train on in a test."""
 from dataclasses import replace
+from functools import cache
 
 from minimoe.data import WordTokenizer, encode_dataset, load_builtin
 from minimoe.training import TrainConfig
@@ -9,6 +10,7 @@ CONFIG = TrainConfig(d_model=16, heads=2, d_ff=8, experts=4, epochs=3, batch_siz
                      router_options={"jitter": 0.1}, save_every=4).resolved()
 
 
+@cache
 def small_task(n_train=100, n_test=40) -> Task:
     whole, test = load_builtin("sentiment", "train"), load_builtin("sentiment", "test")
     parts = [replace(whole, examples=whole.examples[:n_train]), replace(whole, examples=whole.examples[n_train:n_train + 30]),
