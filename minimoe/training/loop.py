@@ -32,6 +32,7 @@ class Loop(ABC):
     def __init__(self, config: RunConfig, model, tokenizer, facts: dict, batch_counts: int, progress: bool = True):
         self.config, self.tokenizer, self.facts = config, tokenizer, facts
         self.model = model.to(backend=config.backend)
+        self.parameters = list(model.parameters())
         self.progress = progress
         self.order = np.random.default_rng([config.seed, 1])            # the model's seed is config.seed itself
         self.steps_per_epoch = batch_counts
@@ -109,7 +110,7 @@ class Loop(ABC):
         began = time.perf_counter()
         loss, tokens, experts = self.batch_loss(item)
         loss.backward()
-        norm = clip_grad_norm_(self.model.parameters(), self.config.clip)
+        norm = clip_grad_norm_(self.parameters, self.config.clip)
         if not math.isfinite(norm):
             raise FloatingPointError(f"step {self.step + 1}: the gradient is not finite (loss {loss.item():g}); "
                                      "lower --lr. Nothing was updated")

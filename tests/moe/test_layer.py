@@ -4,7 +4,7 @@ import pytest
 from moe_oracle import expert_layer
 
 from minimoe import Tensor
-from minimoe.moe import DynamicRouter, MoELayer, Router, SwitchRouter, TopKRouter
+from minimoe.moe import MoELayer, Router, SwitchRouter
 
 GRADIENTS = ("router.weight", "experts.w1", "experts.b1", "experts.w2", "experts.b2")
 
@@ -83,40 +83,6 @@ def test_no_tokens_give_an_empty_output_and_gradients_of_zeros():
     (y.sum() + routing.aux_loss).backward()
     assert y.shape == (0, 6) and y.dtype == np.float64 and routing.aux_loss.item() == 0
     assert not layer.experts.w1.grad.any()
-
-
-def test_da_forced_to_one_expert_equals_switch_bit_for_bit():
-    random = np.random.default_rng(3)
-    x = random.standard_normal((2, 10, 16)).astype(np.float32)
-    mask = np.arange(10) < np.array([[10], [6]])
-    importance = np.where(mask, random.random((2, 10)), 0).astype(np.float32)
-    results = []
-    for kind, options in ((DynamicRouter, dict(k_min=1, k_max=1)), (SwitchRouter, {})):
-        layer = MoELayer(16, 32, 4, kind(16, 4, rng=7, **options), rng=8)
-        tensor = Tensor(x, requires_grad=True)
-        y, routing = layer(tensor, importance, mask)
-        ((y * y).sum() + routing.aux_loss).backward()
-        results.append([y.data, tensor.grad, *(p.grad for p in layer.parameters()), routing.balance_loss.data])
-    for ours, switch in zip(*results, strict=True):
-        assert np.array_equal(ours, switch)
-
-
-def test_top_1_raw_equals_switch_bit_for_bit():
-    x = Tensor(np.random.default_rng(0).standard_normal((7, 16)).astype(np.float32))
-    one = MoELayer(16, 32, 4, TopKRouter(16, 4, 1, rng=7), rng=8)(x)[0]
-    switch = MoELayer(16, 32, 4, SwitchRouter(16, 4, rng=7), rng=8)(x)[0]
-    assert np.array_equal(one.data, switch.data)
-
-
-def test_da_with_all_experts_equals_the_dense_soft_mixture():
-    x = np.random.default_rng(0).standard_normal((1, 5, 6))
-    layer = MoELayer(6, 7, 5, DynamicRouter(6, 5, rng=1, k_min=5), rng=2).to(dtype="float64")
-    y, _ = layer(Tensor(x), np.full((1, 5), 0.3))
-    z = x[0] @ layer.router.weight.data.T
-    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
-    every = expert_layer(x[0], *(dict(layer.named_parameters())[n].data for n in GRADIENTS), [5] * 5, "raw", x[0])[0]
-    np.testing.assert_allclose(y.data[0], every, rtol=1e-10)
-    assert p.shape == (5, 5)
 
 
 def test_the_layer_takes_a_router_by_name_with_its_options():

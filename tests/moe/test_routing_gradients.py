@@ -236,8 +236,10 @@ def test_the_whole_layer_by_x_router_and_every_expert_weight(name, form):
         return y, routing.aux_loss
 
     weights = [p.data.copy() for p in (layer.router.weight, e.w1, e.b1, e.w2, e.b2)]
-    k = layer(Tensor(x), importance, mask)[1].k
-    assert name in ("switch", "topk") or len(set(k[mask.reshape(-1)].tolist())) > 1     # not a trivial example
+    routing = layer(Tensor(x), importance, mask)[1]
+    ks = set(routing.k[mask.reshape(-1)].tolist())
+    assert name in ("switch", "topk") or len(ks) > 1            # not a trivial example
+    assert ("capacity" in FORMS[form]) == (routing.stats["dropped"] > 0)
     gradcheck(forward, [x, *weights])
 
 
