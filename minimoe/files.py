@@ -6,16 +6,24 @@ import os
 from pathlib import Path
 
 
-def write_text(path, text: str) -> None:
-    """Writes UTF-8 under a temporary name beside `path`, then renames. Raises OSError when it cannot."""
+def write_bytes(path, data: bytes) -> None:
+    """Writes under a temporary name beside `path`, flushes to disk, then renames: an interruption leaves the old file
+    or the new one. Raises OSError when it cannot, and leaves no temporary file."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path, text: str) -> None:
+    """`write_bytes` of UTF-8 text; line ends stay as they are."""
+    write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path, value) -> None:

@@ -176,7 +176,8 @@ INT, FLOAT32, FLOAT64, BOOL = np.arange(3), np.ones(3, "float32"), np.ones(3), n
     (INT, 0.5, "float32"), (0.5, INT, "float32"), (INT, 2, INT.dtype.name), (BOOL, 2, INT.dtype.name),
     (INT.astype("int8"), 2, "int8"), (INT.astype("int8"), INT.astype("int32"), "int32"), (FLOAT32, True, "float32"),
     (np.array(1.0, "float32"), np.array(2.0), "float64"), (np.array(1.0, "float32"), 0.1, "float32"),
-    (0.5, 0.25, "float32")])
+    (0.5, 0.25, "float32"), (FLOAT64, FLOAT32, "float64"), (INT.astype("int32"), INT.astype("int8"), "int32"),
+    (INT.astype("uint8"), INT.astype("int8"), "int16"), (np.array(2.0), np.array(1.0, "float32"), "float64")])
 @pytest.mark.parametrize("name", ["add", "mul", "maximum"])
 def test_dtype_of_two_inputs(name, a, b, dtype):
     """An integer or a single number never widens a float; of two arrays the wider wins (ops.checks.together)."""

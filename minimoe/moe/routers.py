@@ -125,6 +125,7 @@ class DynamicRouter(Router):
                  k_max: int | None = None, mean_experts: float | None = None, threshold_shares=None,
                  exclude_special=(), priority: str = "importance", **options):
         schedule = {name: options.pop(name) for name in list(options) if name in self.extra_options}
+        schedule = {name: value for name, value in schedule.items() if value is not None}
         super().__init__(d_model, n_experts, priority=priority, **options)
         k_max = n_experts if k_max is None else k_max
         self.measure, self.heads, self.normalise, self.source = measure, heads, normalise, source
@@ -209,7 +210,7 @@ class DynamicRouter(Router):
             if value is not None and allocation not in READ_BY[name]:
                 raise ValueError(f"DynamicRouter: {name} does nothing under allocation={allocation!r}; leave it out, "
                                  f"or use {' or '.join(READ_BY[name])}")
-        if given.get("thresholds") is not None and self.thresholds is not None:
+        if "thresholds" in given and self.thresholds is not None:
             raise ValueError("DynamicRouter: thresholds and threshold_shares exclude each other; give one")
         if self.inner in ("rollout", "router_entropy") and self.source != "same":
             raise ValueError(f"DynamicRouter: source={self.source!r} does nothing under measure={self.measure!r}")

@@ -32,8 +32,8 @@ def draw_mask(xp, shape, p: float, rng, dtype):
     Raises ValueError without an rng when 0 < p < 1, TypeError for an rng that is neither a Generator nor an int.
     """
     check_probability("dropout", p)
-    if p == 0 or p == 1:
-        return xp.full(shape, 1 - p, dtype)
+    if p == 1:
+        return xp.zeros(shape, dtype)
     if rng is None:
         raise ValueError(f"dropout: p is {p} and rng is None; give rng=numpy.random.default_rng(0), or training=False")
     if not isinstance(rng, int | np.integer | np.random.Generator):

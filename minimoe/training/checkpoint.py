@@ -6,16 +6,16 @@ name, flushed to disk and renamed over the old one, so that an interruption leav
 from __future__ import annotations
 
 import json
-import os
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from minimoe.data.tokenizer import tokenizer_from_dict
+from minimoe.files import write_bytes
 from minimoe.models import EncoderConfig, MaskedLanguageModel, SequenceClassifier
 from minimoe.moe.make import ROUTERS
 
@@ -99,16 +99,7 @@ def save_checkpoint(path, model, *, tokenizer=None, task: dict | None = None, op
     header = json.dumps(content, sort_keys=True)
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{FILE}.{os.getpid()}.tmp"
-    try:
-        save_file(tensors, temporary, metadata={"minimoe": json.dumps([_checksum(header, tensors), header])})
-        with open(temporary, "r+b") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, folder / FILE)
-    except SafetensorError as error:                            # how safetensors reports a full disk
-        raise OSError(f"{folder}: the checkpoint could not be written: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes(folder / FILE, save(tensors, metadata={"minimoe": json.dumps([_checksum(header, tensors), header])}))
     return folder / FILE
 
 

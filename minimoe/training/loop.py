@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import threading
 import time
@@ -15,10 +14,12 @@ import numpy as np
 from tqdm import tqdm
 
 from minimoe.backend import blas_threads
+from minimoe.files import write_text
 from minimoe.optim import AdamW, WarmupLinear, clip_grad_norm_
 from minimoe.training.checkpoint import FILE, load_checkpoint, save_checkpoint
 from minimoe.training.config import RunConfig
 
+COUNTERS = ("finished", "step", "epoch", "batch", "tokens", "seconds", "best_score")
 LOG_EVERY = 10      # steps between lines of metrics.jsonl and updates of the progress bar
 
 
@@ -136,9 +137,9 @@ class Loop(ABC):
     # state
     def save(self) -> None:
         """Writes the checkpoint: everything that is needed to go on, or the best weights alone when finished."""
-        state = {"finished": self.finished, "step": self.step, "epoch": self.epoch, "batch": self.batch,
-                 "tokens": self.tokens, "seconds": self.seconds, "best_score": self.best_score, "config": self.config.kept()}
+        state = {name: getattr(self, name) for name in COUNTERS} | {"config": self.config.kept()}
         if self.finished:
+            state["seconds"] = 0.0                  # so that the same run gives the same file
             save_checkpoint(self.config.out, self.model, tokenizer=self.tokenizer, task=self.facts, state=state)
             return
         state["generators"] = {name: g.bit_generator.state for name, g in self.model.named_generators()}
@@ -155,7 +156,7 @@ class Loop(ABC):
                 raise ValueError(f"resume: {key} is {now[key]!r}, but the run in {self.config.out} was started with "
                                  f"{then.get(key)!r}; use the same options or another --out")
         self.model.load_state_dict(checkpoint.weights)
-        for name in ("finished", "step", "epoch", "batch", "tokens", "seconds", "best_score"):
+        for name in COUNTERS:
             setattr(self, name, state[name])
         if self.finished:
             self.model.eval()
@@ -189,9 +190,7 @@ class Loop(ABC):
                 continue
             if entry["step"] < self.step or entry["step"] == self.step and entry.get("epoch", 0) <= self.epoch:
                 kept.append(line + "\n")
-        temporary = self._log_path().with_suffix(".tmp")
-        temporary.write_text("".join(kept), encoding="utf-8")
-        os.replace(temporary, self._log_path())
+        write_text(self._log_path(), "".join(kept))
 
     # interruption
     def _save_or_stop(self) -> None:

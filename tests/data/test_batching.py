@@ -67,8 +67,7 @@ def test_deciding_words_are_found_again_behind_cls_and_sep(tokenizer):
 
 
 def test_deciding_words_that_were_cut_are_left_out(tokenizer):
-    found = encode_dataset(dataset(Example("a b c d", "e f g", 1, (0, 1, 2, 3, 4, 5, 6)), Example("a b c", None, 1, (0, 2))),
-                           tokenizer, 6)
+    found = encode_dataset(dataset(Example("a b c d", "e f g", 1, (0, 1, 2, 3, 4, 5, 6))), tokenizer, 6)
     assert tokenizer.tokens(found.ids[0]) == ["[CLS]", "a", "b", "[SEP]", "e", "[SEP]"]
     assert found.deciding[0].tolist() == [1, 2, 4]
     found = encode_dataset(dataset(Example("a b c", None, 1, (0, 2))), tokenizer, 4)

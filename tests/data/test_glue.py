@@ -15,7 +15,7 @@ LABELLED = {
     "wnli": "index\tsentence1\tsentence2\tlabel\n0\tIt rained.\tRain fell.\t1\n",
     "qnli": "index\tquestion\tsentence\tlabel\n0\tDid it rain?\tYes.\tentailment\n",
     "qqp": "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n0\t1\t2\tRain?\tWet?\t0\n",
-    "mnli": "index\tgenre\tsentence1\tsentence2\tlabel1\tgold_label\n0\tnews\tIt rained.\tIt poured.\tneutral\tneutral\n",
+    "mnli": "index\tsentence1\tsentence2\tlabel1\tgold_label\n0\tIt rained.\tIt poured.\tneutral\tneutral\n",
 }
 EXPECTED = {
     "cola": ("Them runs.", None, 0), "sst2": ("a fine film ", None, 1), "mrpc": ("It rained.", "Rain fell.", 1),

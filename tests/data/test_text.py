@@ -1,6 +1,8 @@
 """Plain text: a file of one's own, and what comes with Python."""
+import os
 import subprocess
 import sys
+import zlib
 
 import pytest
 
@@ -46,11 +48,11 @@ def test_its_paragraphs_are_different_and_one_line_each(library):
 
 
 def test_its_order_is_the_same_in_another_process_and_no_module_is_imported(library):
-    program = ("import sys, hashlib; from minimoe.data import standard_library_text as s; text = '\\n'.join(s())\n"
-               "print(hashlib.sha256(text.encode()).hexdigest(), sorted({'this', 'antigravity', 'turtle'} & set(sys.modules)))")
-    runs = {subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True,
-                           env={"PYTHONHASHSEED": seed, "PATH": ""}).stdout for seed in ("1", "2")}
-    assert len(runs) == 1 and runs.pop().endswith(" []\n")
+    program = ("import sys, zlib; from minimoe.data import standard_library_text as s\n"
+               "print(zlib.crc32('\\n'.join(s()).encode()), {'this', 'antigravity', 'turtle'} & set(sys.modules))")
+    there = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": "1"},
+                           capture_output=True, text=True, check=True).stdout
+    assert there == f"{zlib.crc32(chr(10).join(library).encode())} set()\n"
 
 
 def test_markup_is_taken_off():

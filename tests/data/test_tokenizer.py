@@ -37,7 +37,8 @@ def test_training_numbers_words_by_frequency_and_ties_by_alphabet(tokenizer):
 
 
 def test_the_special_ids_are_the_first_five(tokenizer):
-    assert [tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id] == [0, 1, 2, 3, 4]
+    special = (tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id)
+    assert special == (0, 1, 2, 3, 4)
 
 
 def test_vocab_size_counts_the_special_tokens():

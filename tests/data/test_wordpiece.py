@@ -57,7 +57,8 @@ def bert_pieces(text: str) -> list[str]:
 
 
 def test_special_ids_are_looked_up_in_the_vocabulary(tokenizer):
-    assert (tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id) == (0, 2, 3, 4, 5)
+    special = (tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id)
+    assert special == (0, 2, 3, 4, 5)
     assert tokenizer.vocab_size == len(VOCABULARY)
 
 

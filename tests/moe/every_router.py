@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from minimoe.moe import MoELayer
+from minimoe import Tensor
+from minimoe.moe import MoELayer, Router
 
 D, F, E = 3, 5, 4
 ROUTERS = {
@@ -22,7 +24,7 @@ ROUTERS = {
     "da top_p": ("da", {"allocation": "top_p", "p": 0.7}),
     "da router_entropy": ("da", {"measure": "router_entropy"}),
 }
-GIVES_EVERY_TOKEN_ONE = [name for name in ROUTERS if name != "expert_choice"]
+EVERY = pytest.mark.parametrize("name", ROUTERS)
 
 
 def layer_of(name: str, n_experts: int = E, d: int = D, f: int = F, dtype: str = "float64", seed: int = 0,
@@ -43,3 +45,34 @@ def batch(lengths=(4, 2, 0), d: int = D, seed: int = 0, dtype: str = "float64"):
     mask = np.arange(max(lengths)) < np.array(lengths)[:, None]
     importance = np.where(mask, random.random(mask.shape), 0)
     return random.standard_normal((*mask.shape, d)).astype(dtype), importance.astype(dtype), mask
+
+
+class Given(Router):
+    """As many experts per token as the test says."""
+
+    counts = None
+
+    def experts_per_token(self, probabilities, importance, mask):
+        return np.asarray(self.counts)
+
+
+def layer_given(counts, n_experts=E, d=D, f=5, **options):
+    router = Given(d, n_experts, rng=0, **options)
+    router.counts = counts
+    layer = MoELayer(d, f, n_experts, router, rng=1).to(dtype="float64")
+    random = np.random.default_rng(2)
+    for parameter in layer.parameters():
+        parameter.data[...] = random.standard_normal(parameter.shape)
+    return layer
+
+
+def backward(layer, x, *arguments):
+    """(y, routing, gradient of x) of one pass; every parameter has its gradient."""
+    x = Tensor(x, requires_grad=True)
+    y, routing = layer(x, *arguments)
+    ((y * y).sum() + routing.aux_loss).backward()
+    return y.data, routing, x.grad
+
+
+def aux(routing):
+    return [routing.balance_loss.item(), routing.z_loss.item(), routing.entropy_loss.item()]

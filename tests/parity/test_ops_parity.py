@@ -153,6 +153,7 @@ def test_values_and_gradients_equal_those_of_torch(case, dtype):
     check(case, dtype, np.asarray)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_values_and_gradients_equal_those_of_torch_for_arrays_that_are_not_packed(case):
     check(case, "float64", scattered)
@@ -190,3 +191,14 @@ def test_dtypes_of_mixed_arithmetic_are_those_of_torch(name):
             continue
         expected = getattr(torch, name)(*(torch.tensor(x) if is_array(x) else x for x in (a, b)))
         assert f"torch.{ops.OPS[name](a, b).dtype}" == str(expected.dtype), (a, b)
+
+
+@pytest.mark.parametrize("dtype", LIMITS)
+@pytest.mark.parametrize("name", ["add", "sub", "mul", "div", "maximum", "minimum", "where"])
+def test_a_python_number_meets_an_array_in_the_precision_of_the_array_as_in_torch(name, dtype):
+    x = np.random.default_rng(4).standard_normal(5).astype(dtype)
+    first = (np.array([True, False, True, False, True]),) if name == "where" else ()
+    for a, b in ((x, 0.1), (0.1, x)):
+        y = ops.OPS[name](*first, a, b)
+        tensors = [torch.tensor(v, dtype=getattr(torch, dtype)) for v in (a, b)]
+        assert_close(y.numpy(), TORCH[name](*map(torch.tensor, first), *tensors), dtype)

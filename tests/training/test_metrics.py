@@ -69,7 +69,8 @@ def test_g30_f1_and_accuracy_of_the_whole_set_are_not_means_over_batches():
 
 
 def test_the_positive_class_of_f1_is_1():
-    assert f1([1, 0, 0, 0], [1, 0, 0, 1]) == pytest.approx(2 / 3) and f1([0, 1, 1, 1], [0, 1, 1, 0]) == pytest.approx(0.8)
+    assert f1([1, 0, 0, 0], [1, 0, 0, 1]) == pytest.approx(2 / 3)
+    assert f1([0, 1, 1, 1], [0, 1, 1, 0]) == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize("metric", [pearson, spearman])

@@ -1,6 +1,7 @@
 """The training loop: it learns, it goes on bit for bit, and it loses nothing."""
 import json
 import math
+import os
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,6 @@ import pytest
 from small import CONFIG, small_task
 
 from minimoe.training import Trainer, load_checkpoint
-from minimoe.training import checkpoint as checkpoint_module
 from minimoe.training.loop import parameter_groups
 
 
@@ -154,17 +154,15 @@ def test_a_nan_gradient_stops_the_run_and_updates_nothing(task):
 def test_a_save_that_fails_half_way_leaves_the_last_good_checkpoint(task, tmp_path, monkeypatch):
     """Case G25 (harvard-edge/cs249r_book#2068, petuum/adaptdl#81, revbayes/revbayes#930)."""
     config = replace(CONFIG, out=str(tmp_path), max_steps=9)
-    whole = checkpoint_module.save_file
-    saves = []
+    sync, saves = os.fsync, []
 
-    def full_disk(tensors, path, metadata):
-        saves.append(path)
-        if len(saves) < 2:
-            return whole(tensors, path, metadata)
-        path.write_bytes(b"half of a file")
-        raise OSError(28, "No space left on device", str(path))
+    def full_disk(number):
+        saves.append(number)
+        if len(saves) > 1:
+            raise OSError(28, "No space left on device")
+        sync(number)
 
-    monkeypatch.setattr(checkpoint_module, "save_file", full_disk)
+    monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OSError, match="No space left"):
         Trainer(config, task, progress=False).run()
     assert load_checkpoint(tmp_path).state["step"] == 4
