@@ -12,10 +12,9 @@ import minimoe
 from minimoe.backend import available_backends, blas_threads, get_backend
 from minimoe.data.batching import encode_dataset
 from minimoe.files import write_json, write_text
-from minimoe.moe.health import describe
 from minimoe.moe.make import make_router
 from minimoe.study.reading import Reading, read_sentence
-from minimoe.study.summary import compare_rows, deciding_lines, health_lines, routed_sentence, table
+from minimoe.study.summary import compare_rows, deciding_lines, health_lines, k_ranges, routed_sentence, table
 from minimoe.training import Checkpoint, PretrainConfig, Pretrainer, TrainConfig, Trainer, load_checkpoint
 from minimoe.training import evaluate as evaluate_model
 from minimoe.training.config import RunConfig
@@ -48,7 +47,7 @@ def train(quiet=False, resume=False, baseline=None, json=None, router_options=No
     da = trainers[0]
     print(f"\n{task.name}: {da.task.test_data.split} split, {len(da.task.test_data)} examples\n")
     print(table(compare_rows(results)), end="\n\n")
-    for line in health_lines(da.model, da.evaluation) + deciding_lines(results[0]):
+    for line in health_lines(da.evaluation.layer_stats, k_ranges(da.model)) + deciding_lines(results[0]):
         print(line)
     if da.model.config.n_experts:
         for label, example in da.examples():
@@ -79,9 +78,8 @@ def pretrain(quiet=False, resume=False, json=None, router_options=None, **keys) 
     print(f"held-out masked perplexity {found['perplexity']:.1f}, unigram {found['unigram_perplexity']:.1f}, ratio "
           f"{found['ratio']:.3f}; {figures['mean_experts_per_token']:.2f} experts per token, {figures['tokens']:,} tokens "
           f"at {figures['tokens_per_second']:,.0f} a second")
-    for number, (layer, stats) in enumerate(zip(trainer.model.expert_layers(), figures["layers"], strict=True), 1):
-        for line in describe(stats, layer.router.k_range or (0, layer.router.n_experts)):
-            print(f"expert layer {number}: {line}")
+    for line in health_lines(figures["layers"], k_ranges(trainer.model)):
+        print(line)
     print(f"checkpoint: {config.out}")
     if json:
         write_json(json, figures)
@@ -157,9 +155,8 @@ def inspect(text, checkpoint=None, plot=None, export=None, router=None, backend=
     _say_unknown(reading)
     if found.kind == "classifier":
         print(_answer(found, reading)["text"])
-    for number, routing in enumerate(reading.routings, 1):
-        for line in minimoe.moe.health(routing):
-            print(f"expert layer {number}: {line}")
+    for line in health_lines([routing.stats for routing in reading.routings], k_ranges(model)):
+        print(line)
     if plot:
         _draw(reading, plot)
     if export:

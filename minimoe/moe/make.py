@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import sys
 from pathlib import Path
 
 from minimoe.moe.base import Router
@@ -31,16 +32,18 @@ def router_class(name: str) -> type[Router]:
     """The class behind a router's name or "file.py:ClassName"; running that file is the caller's wish."""
     if name in ROUTERS:
         return ROUTERS[name]
-    path, separator, class_name = name.rpartition(":")
-    if not separator or not path.endswith(".py"):
+    path, _, class_name = name.rpartition(":")
+    if not class_name or not path.endswith(".py"):
         raise ValueError(f"router: {name!r} is not one of {', '.join(ROUTERS)}, nor path/to/file.py:ClassName")
     if not Path(path).is_file():
         raise ValueError(f"router: there is no file {path}")
-    spec = importlib.util.spec_from_file_location("minimoe_router_file", path)
+    spec = importlib.util.spec_from_file_location(f"minimoe_router_file_{Path(path).stem}", path)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module                 # dataclasses and inspect look a class's module up there
     try:
         spec.loader.exec_module(module)
     except Exception as error:
+        del sys.modules[spec.name]
         raise ValueError(f"router: {path} cannot be run: {type(error).__name__}: {error}") from error
     found = getattr(module, class_name, None)
     if not (inspect.isclass(found) and issubclass(found, Router)):

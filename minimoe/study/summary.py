@@ -3,11 +3,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from minimoe.models import SequenceClassifier
+from minimoe.models import Encoder
 from minimoe.moe.health import describe
 from minimoe.plots import experts_per_token
 from minimoe.study.reading import Reading
-from minimoe.training.evaluate import Evaluation
 
 
 def table(rows: list[dict]) -> str:
@@ -27,13 +26,24 @@ def compare_rows(results: list[dict]) -> list[dict]:
              "tokens/s": f"{r['tokens_per_second']:,.0f}", "parameters": f"{r['parameters']:,}"} for r in results]
 
 
-def health_lines(model: SequenceClassifier, evaluation: Evaluation) -> list[str]:
-    """The state of the routing over the whole test split, per expert layer."""
-    routers = [layer.router for layer in model.expert_layers()]
-    lines = []
-    for number, (router, stats) in enumerate(zip(routers, evaluation.layer_stats, strict=True), 1):
-        lines += [f"expert layer {number}: {line}" for line in describe(stats, router.k_range or (0, router.n_experts))]
+def health_lines(stats: list[dict], k_ranges: list[tuple[int, int]]) -> list[str]:
+    """The state of the routing of every expert layer; at most one warning for all of them, at the end."""
+    lines, collapsed = [], {}
+    for number, (layer, k_range) in enumerate(zip(stats, k_ranges, strict=True), 1):
+        for line in describe(layer, k_range):
+            if line.startswith("Warning: "):
+                collapsed[number] = line.removeprefix("Warning: ")
+            else:
+                lines.append(f"expert layer {number}: {line}")
+    if collapsed:
+        which = " and ".join(str(number) for number in collapsed)
+        lines.append(f"Warning: expert layer{'s' * (len(collapsed) > 1)} {which}: {next(iter(collapsed.values()))}")
     return lines
+
+
+def k_ranges(model: Encoder) -> list[tuple[int, int]]:
+    """What the router of every expert layer allows per token."""
+    return [layer.router.k_range or (0, layer.router.n_experts) for layer in model.expert_layers()]
 
 
 def deciding_lines(result: dict) -> list[str]:

@@ -152,6 +152,48 @@ def test_info_names_versions_and_backends(capsys):
     assert status == 0 and f"numpy        {np.__version__}" in out and "cudasim" in out
 
 
+COLLAPSED = """
+import numpy as np
+from minimoe.moe import TopKRouter
+
+class Collapsed(TopKRouter):
+    def logits(self, x):
+        return super().logits(x) + np.array([50.0] + [0.0] * (self.n_experts - 1), np.float32)
+"""
+
+
+def test_a_planted_collapse_warns_once_and_a_healthy_run_is_silent(capsys, small_data, tmp_path):
+    (tmp_path / "mine.py").write_text(COLLAPSED, encoding="utf-8")
+    planted = ["--router", f"{tmp_path}/mine.py:Collapsed", "--router-option", "k=1", "--router-option",
+               "balance_weight=0"]
+    status, out, err = run(capsys, "train", *SMALL, "--no-baseline", *planted, "--out", tmp_path / "run")
+    assert status == 0, err
+    assert [line for line in out.splitlines() if "Warning" in line][0].startswith(
+        "Warning: expert layers 1 and 2: routing has collapsed, expert 0 alone got 100.0% of all assignments")
+    assert out.count("Warning") == 1
+    text = "the film was good , but the ending of the book was not good ."
+    status, out, _ = run(capsys, "inspect", text, "--checkpoint", tmp_path / "run", *planted[:2])
+    assert status == 0 and out.count("Warning") == 1
+    status, out, _ = run(capsys, "train", *SMALL, "--no-baseline", "--router", "topk")
+    assert status == 0 and "Warning" not in out
+
+
+def test_a_checkpoint_with_a_router_of_ones_own_asks_for_its_file(capsys, small_data, tmp_path):
+    (tmp_path / "mine.py").write_text("from minimoe.moe import TopKRouter\nclass Mine(TopKRouter):\n    pass\n")
+    router = ["--router", f"{tmp_path}/mine.py:Mine"]
+    run(capsys, "train", *SMALL, "--no-baseline", *router, "--out", tmp_path / "run")
+    for command in (["evaluate", "--split", "dev"], ["predict", "a film"], ["inspect", "a film"]):
+        argv = [*command, "--checkpoint", tmp_path / "run"]
+        status, _, err = run(capsys, *argv)
+        assert status == 2 and "say where it is with --router FILE.py:Mine" in err
+        status, _, err = run(capsys, *argv, *router)
+        assert status == 0, err
+    status, out, _ = run(capsys, "train", *SMALL, "--no-baseline", *router, "--out", tmp_path / "run", "--resume")
+    assert status == 0 and "finished" in out
+    status, _, err = run(capsys, "train", *SMALL, "--no-baseline", "--out", tmp_path / "run", "--resume")
+    assert status == 2 and "router is 'da', but the run in" in err
+
+
 BAD = {
     "no command": [], "unknown command": ["fly"], "unknown option": ["train", "--speed", "3"],
     "not a number": ["train", "--epochs", "many"], "zero epochs": ["train", "--epochs", "0"],

@@ -127,6 +127,11 @@ def test_with_rng_batches_hold_similar_lengths_in_shuffled_order():
     assert abs(np.corrcoef(longest[:-1], longest[1:])[0, 1]) < 0.2          # close to 1 if sorted
 
 
+def test_with_rng_a_batch_does_not_hold_neighbours():
+    order = batch_order([7] * 1000, 10, np.random.default_rng(0))
+    assert np.mean([np.abs(np.diff(index)).mean() for index in order]) > 100        # 1 if taken as they come
+
+
 def test_the_same_seed_gives_the_same_order_and_the_next_epoch_another():
     lengths = np.arange(1, 300) % 17
     rng = np.random.default_rng(3)

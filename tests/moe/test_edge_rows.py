@@ -64,8 +64,9 @@ def test_the_only_token_of_a_sample_gets_every_expert_under_the_default():
 @EVERY
 def test_an_expert_without_tokens_gets_zeros_written_and_its_probability_still_trains(name):
     """Every token scores the last expert lowest, so where nobody takes more than three it stays empty."""
-    ban = [False, False, False, True] if name in ("expert_choice", "topp", "da top_p", "da pairs", "da budget") else None
-    layer = layer_of(name, ban=ban, **({} if name in ("switch", "topk", "topp", "expert_choice") else {"k_max": 3}))
+    takes_all = ("expert_choice", "topp", "da top_p", "da pairs", "da budget")
+    ban = [False, False, False, True] if name in takes_all else None
+    layer = layer_of(name, ban=ban, **({"k_max": 3} if name.startswith("da") else {}))
     layer.router.weight.data[...] = np.arange(4.0)[::-1, None]
     x, importance, mask = batch()
     _, routing, _ = backward(layer, np.abs(x) + 0.1, importance, mask)

@@ -113,7 +113,9 @@ def ffn(made, e: int, x):
 
 
 EVERY = {
-    "da, k_min E": dict(router="da", k_min=E), "topk(E)": dict(router="topk", k=E), "topp(1)": dict(router="topp", p=1.0),
+    "da, k_min E": dict(router="da", k_min=E),
+    "topk(E)": dict(router="topk", k=E),
+    "topp(1)": dict(router="topp", p=1.0),
     "uniform importance": dict(router="da", importance=4 * FLAT),
     "experts that choose all tokens": dict(router="expert_choice", mean_experts=E),
 }

@@ -25,7 +25,8 @@ def by_loops(router, x, mask):
         p = {i: np.exp(router.weight.data @ x[b, i]) for i in real}
         p = {i: v / v.sum() for i, v in p.items()}
         for e in range(router.n_experts):
-            for i in sorted(real, key=lambda i: (-p[i][e], i))[:int(len(real) * router.mean_experts / router.n_experts)]:
+            places = int(len(real) * router.mean_experts / router.n_experts)
+            for i in sorted(real, key=lambda i, e=e: (-p[i][e], i))[:places]:
                 found[b][i][e] = p[i][e]
     return found
 
@@ -75,7 +76,8 @@ def test_a_token_may_get_no_expert_or_many_and_its_best_stands_first():
         assert (np.diff(z) < 0).all()
 
 
-@pytest.mark.parametrize("length, mean_experts, places", [(3, 1.0, 0), (4, 1.0, 1), (7, 1.0, 1), (10, 1.2, 3), (5, 4.0, 5)])
+@pytest.mark.parametrize("length, mean_experts, places", [
+    (3, 1.0, 0), (4, 1.0, 1), (7, 1.0, 1), (10, 1.2, 3), (5, 4.0, 5)])
 def test_an_expert_has_the_floor_of_n_times_c_over_e_places(length, mean_experts, places):
     routing = router_of(mean_experts)(Tensor(batch(lengths=(length,))[0]))
     assert routing.stats["expert_load"] == [places] * 4

@@ -91,8 +91,8 @@ def test_correlations_of_huge_and_tiny_numbers_neither_overflow_nor_vanish(facto
 
 
 def test_correlation_stays_within_1():
-    x = np.linspace(0, 1, 7) ** 3 + 1e6
-    assert pearson(x, x) <= 1 and pearson(x, -x) >= -1
+    """Rounding makes these 1.0000000000000002 at first."""
+    assert pearson([5, 6], [43, 51]) == 1.0 and pearson([5, 6], [-43, -51]) == -1.0
 
 
 @pytest.mark.parametrize("metric", [accuracy, f1, matthews, pearson, spearman])
