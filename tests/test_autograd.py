@@ -85,6 +85,14 @@ def test_writing_a_leaf_after_its_view_was_used_is_noticed(view):
         y.backward()
 
 
+def test_writing_a_tensor_whose_values_were_copied_does_no_harm():
+    constant, w = Tensor(np.array([1.0, 2.0])), leaf(3.0, 4.0)
+    y = (constant * 2 * w).sum()
+    constant[0] = 100.0
+    y.backward()
+    assert w.grad.tolist() == [2, 4]
+
+
 def test_writing_a_leaf_after_the_walk_or_before_the_graph_is_fine():
     x = leaf(1.0, 2.0)
     for _ in range(2):

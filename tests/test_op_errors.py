@@ -103,7 +103,7 @@ ERRORS = [
     Error("matmul", [ones(2, 1, 3), ones(4, 3, 1)], ValueError, r"matmul: a is \(2, 1, 3\) and b is \(4, 3, 1\)"),
     Error("linear", [ones(2, 3), ones(3, 2)], ValueError, r"linear: x is \(2, 3\) and weight is \(3, 2\)"),
     Error("linear", [ones(2, 3), ones(2, 3), ones(3)], ValueError, r"linear: bias is \(3,\).*\(2,\)"),
-    Error("layer_norm", [ones(2, 3), ones(2), None], ValueError, r"layer_norm: weight is \(2,\).*\(3,\)"),
+    Error("layer_norm", [ones(2, 4, 3), ones(2), None], ValueError, r"layer_norm: weight is \(2,\).*needs \(3,\)"),
     Error("layer_norm", [ones(2, 3), None, ones(2)], ValueError, r"layer_norm: bias is \(2,\).*\(3,\)"),
     Error("layer_norm", [ones(2, 0), None, None], ValueError, r"layer_norm: x is \(2, 0\)"),
     Error("rms_norm", [ones()], ValueError, r"rms_norm: x is \(\)"),

@@ -6,13 +6,14 @@
 
 The files are UTF-8 text, one example a line, columns separated by TAB, and nothing else is special: a quotation mark is
 a letter, so they must not be read as CSV. The columns are found by their names in the first line; only CoLA's train and
-dev files have no such line. A damaged line is always an error that names file and line, never skipped: the published
-QQP files have a few, which must be repaired or deleted by hand.
+dev files have no such line. A damaged line is an error that names file and line; only QQP's, of which the published files
+have a few (nyu-mll/GLUE-baselines#5), are left out with a warning that counts them.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,9 +93,12 @@ def load_glue(task: str, data_dir: str | Path, split: str) -> Dataset:
     if len(lines) == first:
         raise ValueError(f"load_glue: {path} holds no examples, only its header; get the published file again")
 
-    examples = []
+    examples, damaged = [], []
     for number, line in enumerate(lines[first:], start=first + 1):
         fields = line.split("\t")
+        if len(fields) != width and task == "qqp":
+            damaged.append(number)
+            continue
         if len(fields) != width:
             raise ValueError(
                 f"load_glue: {path}, line {number} has {len(fields)} columns separated by TAB; needed {width}"
@@ -103,6 +107,9 @@ def load_glue(task: str, data_dir: str | Path, split: str) -> Dataset:
         label = None if is_test else _label(fields[columns[facts.label]], facts, path, number)
         pair = None if facts.pair is None else fields[columns[facts.pair]]
         examples.append(Example(fields[columns[facts.text]], pair, label))
+    if damaged:
+        warnings.warn(f"load_glue: {path}: left out {len(damaged)} damaged lines (not {width} columns), the first is line "
+                      f"{damaged[0]}", stacklevel=2)
     n_classes = len(facts.classes) or 1
     return Dataset(task, split, tuple(examples), n_classes, facts.metrics, facts.label_names)
 

@@ -126,7 +126,7 @@ class TrainConfig(RunConfig):
 
     # under 240,000 parameters for a built-in task, a larger model for GLUE
     BUILTIN_DEFAULTS: ClassVar[dict] = dict(layers=2, d_model=64, heads=4, d_ff=64, experts=8, epochs=8, batch_size=32,
-                                            lr=5e-4, max_length=64, vocab_size=1000)
+                                            lr=1e-3, max_length=64, vocab_size=1000)
     GLUE_DEFAULTS: ClassVar[dict] = dict(layers=2, d_model=128, heads=4, d_ff=512, experts=8, epochs=3, batch_size=32,
                                          lr=5e-4, max_length=128, vocab_size=16000)
 

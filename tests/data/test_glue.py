@@ -163,3 +163,14 @@ def test_unknown_task_and_split_are_answered_with_the_known_ones(tmp_path):
 def test_texts_gives_both_texts_of_every_example(tmp_path):
     write(tmp_path, "wnli", "train", LABELLED["wnli"] + "1\tc\td\t0\n")
     assert list(load_glue("wnli", tmp_path, "train").texts()) == ["It rained.", "Rain fell.", "c", "d"]
+
+
+def test_damaged_lines_of_qqp_are_left_out_with_a_warning_that_counts_them(tmp_path):
+    """nyu-mll/GLUE-baselines#5: the published file has a few lines with too few columns."""
+    header = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate"
+    lines = [header, "0\t1\t2\ta\tb\t1", "1\t3", "2\t4\t5\tc\td\t0", "e\tf\t1"]
+    (tmp_path / "QQP").mkdir()
+    (tmp_path / "QQP" / "train.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with pytest.warns(UserWarning, match=r"left out 2 damaged lines \(not 6 columns\), the first is line 3"):
+        found = load_glue("qqp", tmp_path, "train")
+    assert [(e.text, e.pair, e.label) for e in found.examples] == [("a", "b", 1), ("c", "d", 0)]

@@ -123,3 +123,13 @@ def test_running_thresholds_are_part_of_the_models_state():
     other = encoder(**options)
     other.load_state_dict(state)
     np.testing.assert_array_equal(other.eval()(IDS).hidden.data, model.eval()(IDS).hidden.data)
+
+
+def test_auxiliary_losses_are_summed_over_layers_each_with_its_own_shares():
+    output = encoder()(IDS)
+    total = sum(r.balance_loss.item() + r.z_loss.item() + r.entropy_loss.item() for r in output.routings)
+    np.testing.assert_allclose(output.aux_loss.item(), total, rtol=1e-6)
+    for routing in output.routings:
+        load, real = np.bincount(routing.plan.expert, minlength=8), MASK.reshape(-1)
+        balance = 0.01 * 8 * (load / load.sum() * routing.probabilities.data[real].mean(axis=0)).sum()
+        np.testing.assert_allclose(routing.balance_loss.item(), balance, rtol=1e-5)

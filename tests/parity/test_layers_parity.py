@@ -48,7 +48,7 @@ def lively(module, dtype):
     random = np.random.default_rng(5)
     module.to(dtype=dtype)
     for parameter in module.parameters():
-        parameter.data[...] += random.standard_normal(parameter.shape) * 0.5
+        parameter.data[...] += random.standard_normal(parameter.shape) * 0.4
     return module
 
 
