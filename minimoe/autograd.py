@@ -220,6 +220,6 @@ def _fit(g, shape, dtype):
 
 def _add_to_leaf(leaf: Tensor, g, shared: bool) -> None:
     if leaf.grad is None:
-        leaf.grad = array_module(leaf.data).asarray(g.copy() if shared else g)      # arithmetic makes 0-d arrays scalars
+        leaf.grad = array_module(leaf.data).asarray(g.copy() if shared else g)      # a 0-d sum is a scalar, no array
     else:
         leaf.grad += g

@@ -10,7 +10,7 @@ BACKENDS = ("numpy", "cupy", "cudasim")
 
 
 def available_backends() -> dict[str, str]:
-    """Name of each backend -> "" when it can be used, else one line: what is missing and how to get it. Never raises."""
+    """Name of each backend -> "" when it can be used, else one line that says what is missing. Never raises."""
     coming = "not in this version of minimoe: its kernels come with a later one; use numpy"
     return {"numpy": "", "cupy": coming, "cudasim": coming}
 

@@ -26,13 +26,19 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command and answers with its exit status."""
-    warnings.showwarning = lambda message, *where: print(f"minimoe: {message}", file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")    # a cp1252 console cannot show every word
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *where: print(f"minimoe: {message}", file=sys.stderr)
+        return run(sys.argv[1:] if argv is None else argv)
+
+
+def run(argv: list[str]) -> int:
+    """The command, with every expected failure turned into a line and a status."""
     try:
-        command, values = parse(sys.argv[1:] if argv is None else argv)
-        from minimoe import commands                # late, so that --help and usage errors answer at once
+        command, values = parse(argv)
+        from minimoe import commands  # late, so that --help and usage errors answer at once
         return getattr(commands, command)(**values)
     except KeyboardInterrupt:
         return say("interrupted", 130)
@@ -143,7 +149,8 @@ HELP = dict(
     task="built-in: sentiment, acceptability, paraphrase; with --data-dir: cola sst2 mrpc rte stsb wnli qnli qqp mnli",
     data_dir="folder with the GLUE files, as published: DIR/SST-2/train.tsv and so on",
     router="da, switch, topk, topp, expert_choice or FILE.py:CLASS", experts="0 is the dense model",
-    importance="what makes a token important: rowmax, colmax, ...", allocation="importance to experts: ceil, budget, ...",
+    importance="what makes a token important: rowmax, colmax, ...",
+    allocation="from importance to experts: ceil, budget, ...",
     mean_experts="mean experts per token, for --allocation budget", warmup="share of the steps",
     out="folder for checkpoint and log", save_every="steps between checkpoints",
     init_from="folder of a pre-trained model", max_steps="stop after this many",

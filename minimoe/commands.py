@@ -11,7 +11,7 @@ import numpy as np
 import minimoe
 from minimoe.backend import available_backends, blas_threads, get_backend
 from minimoe.data.batching import encode_dataset
-from minimoe.files import write_json, write_text
+from minimoe.files import write_bytes, write_json, write_text
 from minimoe.moe.make import make_router
 from minimoe.study.reading import Reading, read_sentence
 from minimoe.study.summary import compare_rows, deciding_lines, health_lines, k_ranges, routed_sentence, table
@@ -21,6 +21,7 @@ from minimoe.training.config import RunConfig
 from minimoe.training.loop import Loop
 from minimoe.training.task import load_split, prepare_task
 
+PICTURES = (".png", ".svg", ".pdf")
 PACKAGED = Path(minimoe.__file__).parent / "assets" / "sentiment"
 
 
@@ -76,8 +77,8 @@ def pretrain(quiet=False, resume=False, json=None, router_options=None, **keys) 
     figures = trainer.train()
     found = figures["metrics"]
     print(f"held-out masked perplexity {found['perplexity']:.1f}, unigram {found['unigram_perplexity']:.1f}, ratio "
-          f"{found['ratio']:.3f}; {figures['mean_experts_per_token']:.2f} experts per token, {figures['tokens']:,} tokens "
-          f"at {figures['tokens_per_second']:,.0f} a second")
+          f"{found['ratio']:.3f}; {figures['mean_experts_per_token']:.2f} experts per token, "
+          f"{figures['tokens']:,} tokens at {figures['tokens_per_second']:,.0f} a second")
     for line in health_lines(figures["layers"], k_ranges(trainer.model)):
         print(line)
     print(f"checkpoint: {config.out}")
@@ -146,6 +147,8 @@ def inspect(text, checkpoint=None, plot=None, export=None, router=None, backend=
     found = load_checkpoint(PACKAGED if checkpoint is None else checkpoint)
     for path in (plot, export, json):
         _check_writable(path)
+    if plot and Path(plot).suffix.lower() not in PICTURES:
+        raise ValueError(f"--plot {plot}: the name must end in {', '.join(PICTURES)}")
     with blas_threads(threads):
         model = found.model(router, backend)
         reading = read_sentence(model, found.tokenizer, text)
@@ -255,10 +258,9 @@ def _draw(reading: Reading, path: str) -> None:
     from minimoe import plots
 
     figure = plots.experts_per_token(reading.tokens, np.stack(reading.k), format="figure")
-    kind = Path(path).suffix.lstrip(".").lower()
-    if kind not in ("png", "svg", "pdf"):
-        raise ValueError(f"--plot {path}: the name must end in .png, .svg or .pdf")
-    figure.savefig(path, format=kind, dpi=150, bbox_inches="tight")
+    data = io.BytesIO()
+    figure.savefig(data, format=Path(path).suffix.lstrip(".").lower(), dpi=150, bbox_inches="tight")
+    write_bytes(path, data.getvalue())
 
 
 def _assignments(reading: Reading) -> str:
@@ -268,7 +270,8 @@ def _assignments(reading: Reading) -> str:
     rows.writerow(["sentence", "layer", "token", "text", "importance", "k", "expert", "gate", "probability"])
     for layer, routing in enumerate(reading.routings):
         importance = reading.importance[layer]
-        for a, (token, expert) in enumerate(zip(routing.plan.token.tolist(), routing.plan.expert.tolist(), strict=True)):
+        pairs = zip(routing.plan.token.tolist(), routing.plan.expert.tolist(), strict=True)
+        for a, (token, expert) in enumerate(pairs):
             rows.writerow([0, layer, token, reading.tokens[token],
                            "" if importance is None else float(importance[token]), int(routing.k[token]), expert,
                            float(routing.gates.data[a]), float(routing.probabilities.data[token, expert])])

@@ -6,8 +6,8 @@
 
 The files are UTF-8 text, one example a line, columns separated by TAB, and nothing else is special: a quotation mark is
 a letter, so they must not be read as CSV. The columns are found by their names in the first line; only CoLA's train and
-dev files have no such line. A damaged line is an error that names file and line; only QQP's, of which the published files
-have a few (nyu-mll/GLUE-baselines#5), are left out with a warning that counts them.
+dev files have no such line. A damaged line is an error that names file and line; only QQP's, of which the published
+files have a few (nyu-mll/GLUE-baselines#5), are left out with a warning that counts them.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def load_glue(task: str, data_dir: str | Path, split: str) -> Dataset:
         pair = None if facts.pair is None else fields[columns[facts.pair]]
         examples.append(Example(fields[columns[facts.text]], pair, label))
     if damaged:
-        warnings.warn(f"load_glue: {path}: left out {len(damaged)} damaged lines (not {width} columns), the first is line "
-                      f"{damaged[0]}", stacklevel=2)
+        warnings.warn(f"load_glue: {path}: left out {len(damaged)} damaged lines (not {width} columns), the first is "
+                      f"line {damaged[0]}", stacklevel=2)
     n_classes = len(facts.classes) or 1
     return Dataset(task, split, tuple(examples), n_classes, facts.metrics, facts.label_names)
 

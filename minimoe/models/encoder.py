@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from minimoe import ops
 from minimoe.backend import array_module
 from minimoe.models.config import EncoderConfig
 from minimoe.moe.layer import MoELayer

@@ -99,7 +99,8 @@ class _Tally:
         return [pool_stats(stats) for stats in self.stats]
 
     def deciding_means(self) -> dict[str, tuple[float, float]]:
-        return {measure: tuple((sums[:, 0] / np.maximum(sums[:, 1], 1)).tolist()) for measure, sums in self.sums.items()}
+        return {measure: tuple((sums[:, 0] / np.maximum(sums[:, 1], 1)).tolist())
+                for measure, sums in self.sums.items()}
 
 
 def _counts_by_measure(router, routing: Routing, attention, mask) -> dict[str, np.ndarray]:

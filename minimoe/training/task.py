@@ -82,5 +82,6 @@ def carve(data: Dataset, seed: int) -> tuple[Dataset, Dataset]:
     held_out = np.zeros(n, bool)
     size = max(1, min(VALIDATION_MOST, int(n * VALIDATION_SHARE)))
     held_out[np.random.default_rng(seed).permutation(n)[:size]] = True
-    pick = [tuple(e for e, out in zip(data.examples, held_out, strict=True) if out == wanted) for wanted in (False, True)]
-    return replace(data, examples=pick[0]), replace(data, split="validation", examples=pick[1])
+    examples = list(zip(data.examples, held_out, strict=True))
+    return (replace(data, examples=tuple(e for e, out in examples if not out)),
+            replace(data, examples=tuple(e for e, out in examples if out), split="validation"))

@@ -11,7 +11,7 @@ from minimoe.training.task import Task, prepare_task, start_from
 
 
 class Trainer(Loop):
-    """`Trainer(TrainConfig(task="sentiment")).train()` -> the figures of the run, as `minimoe train --json` writes them.
+    """`Trainer(TrainConfig(task="sentiment")).train()` -> the figures that `minimoe train --json` writes.
 
     `task`: a prepared task, to share data between runs. After `train()`, `model` holds the best epoch's weights and
     `evaluation` the test split's evaluation.
@@ -20,7 +20,8 @@ class Trainer(Loop):
     def __init__(self, config: TrainConfig, task: Task | None = None, progress: bool = True):
         config, start = start_from(config) if config.init_from else (config.resolved(), None)
         self.task = task or prepare_task(config)
-        model = SequenceClassifier(config.model_config(self.task.tokenizer.vocab_size, self.task.n_classes), config.seed)
+        shape = config.model_config(self.task.tokenizer.vocab_size, self.task.n_classes)
+        model = SequenceClassifier(shape, config.seed)
         if start is not None:
             own = model.state_dict()
             model.load_state_dict(own | {name: w for name, w in start.weights.items() if name in own})

@@ -54,7 +54,8 @@ def parse_toml(text: str) -> dict:
 
 def write_toml(values: dict) -> str:
     """TOML text of plain values, tables last; keys that are None are left out, since TOML has no null."""
-    plain = [f"{key} = {_toml(value)}" for key, value in values.items() if value is not None and not isinstance(value, dict)]
+    plain = [f"{key} = {_toml(value)}" for key, value in values.items()
+             if value is not None and not isinstance(value, dict)]
     tables = [line for key, table in values.items() if isinstance(table, dict) and table
               for line in ("", f"[{key}]", *(f"{json.dumps(k)} = {_toml(v)}" for k, v in table.items()))]
     return "\n".join(plain + tables) + "\n"

@@ -204,10 +204,12 @@ BAD = {
     "unknown measure": ["train", "--importance", "beauty"], "budget without mean": ["train", "--allocation", "budget"],
     "k above experts": ["train", "--router", "topk", "--router-option", "k=9"],
     "k_min above k_max": ["train", "--k-min", "4", "--k-max", "2"],
-    "unknown router option": ["train", "--router-option", "speed=3"], "no equals sign": ["train", "--router-option", "k"],
+    "unknown router option": ["train", "--router-option", "speed=3"],
+    "no equals sign": ["train", "--router-option", "k"],
     "heads do not divide": ["train", "--heads", "5"], "resume without out": ["train", "--resume"],
     "unusable backend": ["train", "--backend", "cupy"], "unknown backend": ["train", "--backend", "abacus"],
-    "config is missing": ["train", "--config", "no.toml"], "json into no folder": ["train", "--json", "no/folder/f.json"],
+    "config is missing": ["train", "--config", "no.toml"],
+    "json into no folder": ["train", "--json", "no/folder/f.json"],
     "no checkpoint": ["predict", "hello", "--checkpoint", "no/such"], "checkpoint not given": ["predict", "hello"],
     "empty text": ["inspect", ""], "text without words": ["inspect", "  \n "],
     "plot of unknown kind": ["inspect", "a film", "--plot", "x.bmp"],
@@ -248,8 +250,8 @@ def test_a_failing_run_ends_with_status_1(capsys, small_data, monkeypatch):
 
 @pytest.mark.slow
 def test_a_cp1252_console_shows_something_sensible():
-    found = subprocess.run([sys.executable, "-m", "minimoe", "inspect", "naïve 東京 film"], capture_output=True, text=True,
-                           encoding="cp1252", env={**os.environ, "PYTHONIOENCODING": "cp1252"})
+    found = subprocess.run([sys.executable, "-m", "minimoe", "inspect", "naïve 東京 film"], capture_output=True,
+                           text=True, encoding="cp1252", env={**os.environ, "PYTHONIOENCODING": "cp1252"})
     assert found.returncode == 0 and found.stderr == "" and "naïve" in found.stdout
 
 

@@ -68,7 +68,8 @@ class TestG21AGateThatCanLearn:
         np.testing.assert_allclose(y.data, [[2.1931757359]], atol=1e-9)
         np.testing.assert_allclose(logits.grad, [[0.5898357997, -0.5898357997]], atol=1e-9)
 
-    @pytest.mark.parametrize("form, gates", [("raw", [.6439142599, .2368828181]), ("renorm", [.7310585786, .2689414214])])
+    @pytest.mark.parametrize("form, gates", [("raw", [.6439142599, .2368828181]),
+                                             ("renorm", [.7310585786, .2689414214])])
     def test_two_experts(self, form, gates):
         routing = route(Tensor(np.array([[2., 1., 0., -1.]])), np.array([2]), form)
         np.testing.assert_allclose(routing.gates.data, gates, atol=1e-9)

@@ -13,7 +13,8 @@ CONFIG = TrainConfig(d_model=16, heads=2, d_ff=8, experts=4, epochs=3, batch_siz
 @cache
 def small_task(n_train=100, n_test=40) -> Task:
     whole, test = load_builtin("sentiment", "train"), load_builtin("sentiment", "test")
-    parts = [replace(whole, examples=whole.examples[:n_train]), replace(whole, examples=whole.examples[n_train:n_train + 30]),
+    parts = [replace(whole, examples=whole.examples[:n_train]),
+             replace(whole, examples=whole.examples[n_train:n_train + 30]),
              replace(test, examples=test.examples[:n_test])]
     tokenizer = WordTokenizer.train(parts[0].texts(), 300)
     return Task(whole.name, whole.n_classes, whole.metrics, whole.label_names, tokenizer,

@@ -108,7 +108,8 @@ def rewrite(folder, change, **tensors):
 
 HOSTILE = {
     "another kind": lambda c: c.update(kind="os"), "another format": lambda c: c.update(format=9),
-    "no configuration": lambda c: c.pop("config"), "a tokenizer of another kind": lambda c: c.update(tokenizer={"kind": "x"}),
+    "no configuration": lambda c: c.pop("config"),
+    "a tokenizer of another kind": lambda c: c.update(tokenizer={"kind": "x"}),
     "words that are numbers": lambda c: c["tokenizer"].update(tokens=[1, 2]),
 }
 
