@@ -79,7 +79,7 @@ def combine_rows(rows, gates, inv, row_ptr):
 
 
 def combine_rows_backward(gy, rows, gates, perm, token):
-    """Gradients of combine_rows: g_rows[s] = gates[a] gy[token[a]] and g_gates[a] = <gy[token[a]], rows[s]>, a = perm[s].
+    """Gradients of combine_rows: g_rows[s] = gates[a] gy[token[a]], g_gates[a] = <gy[token[a]], rows[s]>, a = perm[s].
 
     gy (N, d), rows (kept, d), gates (A,) -> (kept, d), (A,); a dropped assignment gets 0.
     """

@@ -130,7 +130,8 @@ def load_checkpoint(path) -> Checkpoint:
                           dict(content["task"]), groups["optimiser"], groups["best"], dict(content["state"]))
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ValueError(f"{file}: not a readable minimoe checkpoint, it is damaged or something else ({reason})") from error
+        raise ValueError(f"{file}: not a readable minimoe checkpoint, but damaged or something else ({reason})"
+                         ) from error
 
 
 def _checksum(header: str, tensors: dict[str, np.ndarray]) -> int:
