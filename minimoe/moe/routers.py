@@ -1,6 +1,7 @@
 """The routers: fixed counts, counts from probabilities, experts that choose, and DA-MoE's counts from importance."""
 from __future__ import annotations
 
+import copy
 import inspect
 
 import numpy as np
@@ -151,6 +152,13 @@ class DynamicRouter(Router):
         elif self.source == "mean_of_layers":
             attention = sum(attentions) / len(attentions)
         return self._finish(token_importance(attention, mask, self.inner, self.heads, x=x, rng=rng), mask, rng)
+
+    def with_measure(self, measure: str) -> DynamicRouter:
+        """The same router, weights included, reading another measure: what it would decide on the same attention."""
+        twin = copy.copy(self)
+        twin.measure = measure
+        twin.controls, twin.inner = split_controls(measure)
+        return twin
 
     def choose(self, logits, probabilities, importance, mask, bad):
         if self.inner == "router_entropy":

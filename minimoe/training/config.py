@@ -162,7 +162,7 @@ class PretrainConfig(RunConfig):
     held_out: tuple[str, ...] = ()
     masked: ClassVar[float] = 0.15
 
-    DEFAULTS: ClassVar[dict] = dict(layers=2, d_model=128, heads=4, d_ff=512, experts=8, epochs=3, batch_size=32,
+    DEFAULTS: ClassVar[dict] = dict(layers=2, d_model=128, heads=4, d_ff=512, experts=8, epochs=2, batch_size=32,
                                     lr=1e-3, max_length=64, vocab_size=8000)
 
     def defaults(self) -> dict:

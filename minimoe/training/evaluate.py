@@ -9,8 +9,6 @@ from minimoe.autograd import no_grad
 from minimoe.backend import to_host
 from minimoe.data.batching import Batch, Encoded, batches
 from minimoe.models import SequenceClassifier
-from minimoe.moe.allocation import allocate_experts
-from minimoe.moe.importance import token_importance
 from minimoe.moe.routers import DynamicRouter
 from minimoe.moe.routing import Routing, pool_stats
 from minimoe.training import metrics as scores
@@ -82,9 +80,10 @@ class _Tally:
             self._add_deciding(batch, output)
 
     def _add_deciding(self, batch: Batch, output) -> None:
-        attentions = [a for a, experts in zip(output.attentions, self.has_experts, strict=True) if experts]
-        for router, routing, attention in zip(self.routers, output.routings, attentions, strict=True):
-            for measure, k in _counts_by_measure(router, routing, attention.data, batch.mask).items():
+        layers = [layer for layer, experts in enumerate(self.has_experts) if experts]
+        for router, routing, layer in zip(self.routers, output.routings, layers, strict=True):
+            attentions = [a.data for a in output.attentions[:layer + 1]]
+            for measure, k in _counts_by_measure(router, routing, attentions, batch.mask).items():
                 sums = self.sums.setdefault(measure, np.zeros((2, 2)))
                 for row, words in enumerate((batch.deciding, batch.words & ~batch.deciding)):
                     sums[row] += k[words].sum(), words.sum()
@@ -103,13 +102,13 @@ class _Tally:
                 for measure, sums in self.sums.items()}
 
 
-def _counts_by_measure(router, routing: Routing, attention, mask) -> dict[str, np.ndarray]:
-    """K (B, S) as routed, and for DA-MoE as the same attention would give it under each of COMPARED_MEASURES."""
+def _counts_by_measure(router, routing: Routing, attentions, mask) -> dict[str, np.ndarray]:
+    """K (B, S): of DA-MoE as the same attention would give it under each of COMPARED_MEASURES, else as routed."""
     if not isinstance(router, DynamicRouter):
         return {"routed": to_host(routing.k).reshape(mask.shape)}
-    options = {name: value for name, value in router.allocation.items() if name not in ("p", "gamma")}
-    if options["allocation"] in ("pairs", "top_p"):
-        return {"routed": to_host(routing.k).reshape(mask.shape)}
-    return {measure: to_host(allocate_experts(
-        token_importance(attention, mask, measure, router.heads, router.normalise), mask, **options))
-        for measure in COMPARED_MEASURES}
+    found = {}
+    for measure in COMPARED_MEASURES:
+        twin = router.with_measure(measure)
+        k = twin.experts_per_token(routing.probabilities.data, twin.importance(attentions, mask), mask)
+        found[measure] = to_host(k)
+    return found

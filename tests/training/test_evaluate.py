@@ -83,3 +83,17 @@ def test_a_split_without_labels_is_refused(model):
     """Case G28 (google-research/bert#144, huggingface/datasets#183, huggingface/datasets#6506)."""
     with pytest.raises(ValueError, match="this split has no labels"):
         evaluate(model, replace(small_task().test, labels=None), ("accuracy",))
+
+
+@pytest.mark.parametrize("options", [
+    dict(allocation="threshold", threshold_shares=[0.5, 0.9]), dict(allocation="pairs", mean_experts=2.0),
+    dict(source="mean_of_layers"), dict(measure="shuffled(rowmax)")], ids=str)
+def test_deciding_words_can_be_compared_under_every_kind_of_router_option(options):
+    config = replace(CONFIG, router_options=options)
+    model = SequenceClassifier(config.model_config(small_task().tokenizer.vocab_size, 2))
+    for layer in model.expert_layers():             # running thresholds need one step of training
+        layer.router.train()
+    batch = next(iter(batches(small_task().train, 16)))
+    model(batch.ids, batch.mask)
+    found = evaluate(model, small_task().test, ("accuracy",)).deciding
+    assert set(found) == {"rowmax", "colmax"} and all(np.isfinite(means).all() for means in found.values())
