@@ -134,7 +134,8 @@ def add(commands, name: str, text: str) -> Parser:
                                  allow_abbrev=False)
     parser.add_argument("--backend", help="numpy, cupy or cudasim (default numpy)")
     parser.add_argument("--seed", type=int, help="default 0")
-    parser.add_argument("--threads", type=int, help="threads of the matrix library")
+    parser.add_argument("--threads", type=int, help="threads of the matrix library (default: 1 for built-in tasks, "
+                                                    "else all cores)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
     parser.add_argument("--config", metavar="FILE.toml", help="the same keys as the options; options win")

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import math
 import signal
+import sys
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -219,7 +220,8 @@ class Loop(ABC):
 
     def _bar(self):
         return tqdm(total=self.total_steps, initial=self.step, desc=f"{self.facts['name']} {self.config.router}",
-                    unit="step", disable=not self.progress, dynamic_ncols=True)
+                    unit="step", disable=not self.progress, dynamic_ncols=True,
+                    mininterval=0.1 if sys.stderr.isatty() else 10)         # a log file needs no moving bar
 
 
 def parameter_groups(model, weight_decay: float) -> list[dict]:
