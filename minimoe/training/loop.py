@@ -104,7 +104,7 @@ class Loop(ABC):
         self.batch = 0
         self.order_state = self.order.bit_generator.state
         self._log({"epoch": self.epoch, "step": self.step, "validation_score": score})
-        bar.set_postfix_str(f"epoch {self.epoch}, score {score:.3f}")
+        bar.set_postfix_str(f"epoch {self.epoch}, score {score:.3f}", refresh=False)
         if self.config.out:
             self.save()
 
@@ -130,7 +130,7 @@ class Loop(ABC):
             self._log({"step": self.step, "loss": value, "lr": rate, "gradient_norm": norm,
                        "mean_experts_per_token": experts})
             bar.set_postfix_str(f"loss {value:.3f}, score {self.best_score or 0:.3f}, {experts:.2f} experts/token, "
-                                f"{self.tokens_per_second():,.0f} tokens/s")
+                                f"{self.tokens_per_second():,.0f} tokens/s", refresh=False)
 
     def tokens_per_second(self) -> float:
         return self.tokens / self.seconds if self.seconds else 0.0
