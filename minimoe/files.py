@@ -29,3 +29,9 @@ def write_text(path, text: str) -> None:
 def write_json(path, value) -> None:
     """Writes `value` as indented JSON; see `write_text`."""
     write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def check_writable(path: str | None) -> None:
+    """Refuses an output file in a missing folder before the work, not after it: ValueError."""
+    if path is not None and not Path(path).absolute().parent.is_dir():
+        raise ValueError(f"{path}: there is no folder {Path(path).absolute().parent}; make it first")

@@ -158,6 +158,8 @@ class DynamicRouter(Router):
         twin = copy.copy(self)
         twin.measure = measure
         twin.controls, twin.inner = split_controls(measure)
+        if self.heads == "each" and twin.inner != "rollout":            # only rollout follows heads on their own
+            twin.heads = "mean"
         return twin
 
     def choose(self, logits, probabilities, importance, mask, bad):

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minimoe import commands, op_cases
 from minimoe.cli import main
+from minimoe.commands import checks, runs
 from minimoe.moe import build_plan
 from minimoe.moe.plan import scan_counts
 from minimoe.training import Trainer
@@ -33,8 +33,8 @@ def task():
 @pytest.fixture
 def small_data(monkeypatch, task):
     """Every training command sees the small task."""
-    whole = commands.prepare_task
-    monkeypatch.setattr(commands, "prepare_task", lambda config: task if config.builtin else whole(config))
+    whole = runs.prepare_task
+    monkeypatch.setattr(runs, "prepare_task", lambda config: task if config.builtin else whole(config))
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_the_packaged_model_answers_without_any_option(capsys):
 
 
 def test_gradcheck_prints_every_operation_and_its_largest_error(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(op_cases, "check_all", lambda backend, seed: {"exp": {"cases": 2, "worst": 1e-9}})
+    monkeypatch.setattr(checks, "check_all", lambda backend, seed: {"exp": {"cases": 2, "worst": 1e-9}})
     status, out, _ = run(capsys, "gradcheck", "--json", tmp_path / "g")
     found = json.loads((tmp_path / "g").read_text(encoding="utf-8"))
     assert status == 0 and "exp" in out and "1.0e-09" in out

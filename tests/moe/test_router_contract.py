@@ -97,6 +97,25 @@ def test_a_router_with_a_measure_gets_importance_from_attention():
     assert SwitchRouter(D, E, rng=0).importance(list(ATTENTION)) is None
 
 
+@pytest.mark.parametrize("options", [dict(), dict(heads="max", normalise="rank"), dict(exclude_special=[0])], ids=str)
+def test_a_router_with_another_measure_decides_as_one_that_was_made_with_it(options):
+    router, x = make_router("da", D, E, rng=0, **options).eval(), Tensor(X.astype(np.float32))
+    for measure in ("colmax", "reversed(focus)"):
+        twin, made = router.with_measure(measure), make_router("da", D, E, rng=0, measure=measure, **options).eval()
+        routings = [r(x, r.importance(list(ATTENTION), FULL).astype(np.float32)) for r in (twin, made)]
+        assert routings[0].k.tolist() == routings[1].k.tolist()
+        np.testing.assert_array_equal(routings[0].importance, routings[1].importance)
+        assert twin.weight is router.weight and router.measure == "rowmax"
+
+
+def test_heads_that_rollout_followed_on_their_own_are_averaged_under_another_measure():
+    router = make_router("da", D, E, measure="rollout", heads="each")
+    other = make_router("da", D, E, measure="colmax")
+    np.testing.assert_array_equal(router.with_measure("colmax").importance(list(ATTENTION), FULL),
+                                  other.importance(list(ATTENTION), FULL))
+    assert router.with_measure("reversed(rollout)").heads == router.heads == "each"
+
+
 # ---- noise and seeds
 
 @EVERY

@@ -1,0 +1,6 @@
+"""What each command does; `cli` parses, these modules run and print."""
+from minimoe.commands.checks import gradcheck, info
+from minimoe.commands.reading import evaluate, inspect, predict
+from minimoe.commands.runs import pretrain, train
+
+__all__ = ["evaluate", "gradcheck", "info", "inspect", "predict", "pretrain", "train"]

@@ -1,0 +1,54 @@
+"""The library about itself: `gradcheck` and `info`."""
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+from threadpoolctl import threadpool_info
+
+import minimoe
+from minimoe.backend import available_backends, blas_threads, get_backend
+from minimoe.files import check_writable, write_json
+from minimoe.op_cases import check_all
+from minimoe.study.summary import table
+
+
+def gradcheck(backend="numpy", seed=0, threads=None, json=None, quiet=False) -> int:
+    """Runs the whole table of operations."""
+    get_backend(backend)
+    check_writable(json)
+    try:
+        with blas_threads(threads):
+            found = check_all(backend, seed)
+    except minimoe.GradientError as error:
+        print(error)
+        return 1
+    if not quiet:
+        print(table([{"operation": name, "cases": entry["cases"], "largest relative error": f"{entry['worst']:.1e}"}
+                     for name, entry in sorted(found.items())]))
+    worst = max(entry["worst"] for entry in found.values())
+    print(f"{len(found)} operations, {sum(e['cases'] for e in found.values())} cases, largest relative error "
+          f"{worst:.1e}, allowed 1e-06, {backend}, float64")
+    if json:
+        write_json(json, {"backend": backend, "worst": worst, "kernel_launches": 0,
+                          "ops": {name: {**entry, "kernel_launches": 0} for name, entry in found.items()}})
+    return 0
+
+
+def info(backend="numpy", seed=0, threads=None, json=None, quiet=False) -> int:
+    """Versions, backends, the matrix library."""
+    versions = {"minimoe": minimoe.__version__, "python": platform.python_version(), "platform": platform.platform()}
+    for package in ("numpy", "scipy", "safetensors", "tokenizers", "matplotlib"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    blas = [f"{lib['internal_api']} {lib['version']}, {lib['num_threads']} threads" for lib in threadpool_info()]
+    for name, version in versions.items():
+        print(f"{name:12} {version}")
+    print(f"{'matrices':12} {'; '.join(dict.fromkeys(blas))}")
+    for name, missing in available_backends().items():
+        print(f"{name:12} {missing or 'usable'}")
+    if json:
+        write_json(json, {"versions": versions, "blas": blas, "backends": available_backends()})
+    return 0
