@@ -30,6 +30,21 @@ def test_the_routers_have_exactly_these_options():
     assert {name: router_options(router) for name, router in NAMES.items()} == {n: common | o for n, o in own.items()}
 
 
+def test_the_defaults_are_those_of_the_paper_where_it_is_known_and_the_documented_ones_elsewhere():
+    for name, router in ((name, make_router(name, D, E)) for name in NAMES):
+        assert router.options == dict(
+            gates="raw", priority="importance" if name == "da" else "position", capacity_min=1, renorm_after_drop=False,
+            balance_weight=0.0 if name == "expert_choice" else 0.01, z_weight=0.001,
+            entropy_weight=1e-4 if name == "topp" else 0.0)
+        assert (router.capacity, router.eval_capacity, router.jitter, router.gauss, router.ban) == (None, None, 0, 0, None)
+        assert router.on_nonfinite == "raise"
+    da = make_router("da", D, E)
+    assert (da.measure, da.heads, da.normalise, da.source) == ("rowmax", "mean", "none", "same")
+    assert da.allocation == dict(n_experts=E, allocation="ceil", k_min=1, k_max=E, mean_experts=None)
+    assert make_router("topk", D, E).k_range == (2, 2) and make_router("topp", D, E).p == 0.4
+    assert make_router("expert_choice", D, E).mean_experts == 1.0
+
+
 CHANGES = {"gates": dict(gates="renorm"), "capacity": dict(capacity=0.5),
            "priority": dict(capacity=0.5, priority="prob"),
            "capacity_min": dict(capacity=0.1, capacity_min=2), "ban": dict(ban=[True, False, False, False]),
