@@ -29,9 +29,9 @@ class EncoderConfig:
     moe_every: int = 1
     max_length: int = 128
     dropout: float = 0.1
-    expert_dropout: float = 0.0
     activation: str = "gelu"
     pad_id: int = 0
+    expert_dropout: float = 0.0
 
     def __post_init__(self):
         at_least = dict(vocab_size=1, n_classes=1, d_model=1, n_layers=1, n_heads=1, d_ff=1, n_experts=0, moe_every=1,

@@ -36,8 +36,8 @@ def test_the_defaults_are_those_of_the_paper_where_it_is_known_and_the_documente
             gates="raw", priority="importance" if name == "da" else "position", capacity_min=1, renorm_after_drop=False,
             balance_weight=0.0 if name == "expert_choice" else 0.01, z_weight=0.001,
             entropy_weight=1e-4 if name == "topp" else 0.0)
-        assert (router.capacity, router.eval_capacity, router.jitter, router.gauss, router.ban) == (None, None, 0, 0, None)
-        assert router.on_nonfinite == "raise"
+        assert router.capacity is router.eval_capacity is router.ban is None and router.on_nonfinite == "raise"
+        assert router.jitter == router.gauss == 0
     da = make_router("da", D, E)
     assert (da.measure, da.heads, da.normalise, da.source) == ("rowmax", "mean", "none", "same")
     assert da.allocation == dict(n_experts=E, allocation="ceil", k_min=1, k_max=E, mean_experts=None)
