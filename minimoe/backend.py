@@ -54,5 +54,7 @@ def to_backend(array, name: str):
 
 
 def blas_threads(n: int | None):
-    """Context manager: the matrix library uses at most `n` threads inside; None leaves it alone."""
+    """Context manager: the matrix library uses at most `n` threads inside; None leaves it alone. ValueError below 1."""
+    if n is not None and n < 1:
+        raise ValueError(f"threads: {n} is not an integer of at least 1")
     return threadpool_limits(n) if n is not None else nullcontext()

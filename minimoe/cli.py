@@ -46,9 +46,13 @@ def run(argv: list[str]) -> int:
         return say(error, 1)
     except (ValueError, TypeError, ImportError, RuntimeError) as error:
         return say(error, 2)
+    except MemoryError as error:
+        return say(f"not enough memory: {error}", 1)
     except OSError as error:
         reason = error.strerror or str(error)
         return say(f"{error.filename}: {reason}" if error.filename else reason, 2)
+    except Exception as error:                      # a router of one's own may raise anything
+        return say(f"failed with {type(error).__name__}: {error}", 1)
 
 
 def say(message, status: int) -> int:
@@ -63,7 +67,10 @@ def parse(argv: list[str]) -> tuple[str, dict]:
     command = values.pop("command")
     known = values.pop("known")
     if "config" in values:
-        values = read_config(values.pop("config"), known) | values
+        found = read_config(values.pop("config"), known)
+        if "router_options" in values and isinstance(found.get("router_options"), dict):
+            values["router_options"] = [*found["router_options"].items(), *values["router_options"]]
+        values = found | values
     return command, values
 
 
@@ -115,6 +122,7 @@ def build_parser() -> Parser:
 
     inspect = add(commands, "inspect", "show how many experts each word of a text gets")
     inspect.add_argument("text")
+    inspect.add_argument("pair", nargs="?", help="second text, for tasks on pairs")
     inspect.add_argument("--checkpoint", help=MODEL_WORDS + "; default: the sentiment model in the package")
     inspect.add_argument("--plot", metavar="FILE", help="draw it: .png, .svg or .pdf")
     inspect.add_argument("--export", metavar="FILE.csv", help="write one row per assignment")
@@ -124,7 +132,7 @@ def build_parser() -> Parser:
     add(commands, "info", "what is installed and usable here")
 
     for command in commands.choices.values():
-        known = {a.dest for a in command._actions} - {"help", "config", "text", "pair"}
+        known = {a.dest for a in command._actions if a.option_strings} - {"help", "config"}
         command.set_defaults(known=known)
     return parser
 
@@ -134,8 +142,8 @@ def add(commands, name: str, text: str) -> Parser:
                                  allow_abbrev=False)
     parser.add_argument("--backend", help="numpy, cupy or cudasim (default numpy)")
     parser.add_argument("--seed", type=int, help="default 0")
-    parser.add_argument("--threads", type=int, help="threads of the matrix library (default: 1 for built-in tasks, "
-                                                    "else all cores)")
+    parser.add_argument("--threads", type=int, help="threads of the matrix library (default: all cores; `train` on a "
+                                                    "built-in task: 1)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
     parser.add_argument("--config", metavar="FILE.toml", help="the same keys as the options; options win")

@@ -27,11 +27,11 @@ class Tensor:
             data = data.data
         if not is_array(data):
             python_number = not isinstance(data, np.generic)
-            data = get_backend(backend or "numpy").asarray(data)
-            if python_number and data.dtype == np.float64:
+            data = get_backend(backend or "numpy").asarray(data, dtype=dtype)
+            if dtype is None and python_number and data.dtype == np.float64:
                 data = data.astype(np.float32)
         if dtype is not None:
-            data = data.astype(dtype)
+            data = data.astype(dtype, copy=False)
         if backend is not None:
             data = to_backend(data, backend)
         if data.dtype.kind not in "biu" and data.dtype.name not in FLOATS:
@@ -166,6 +166,9 @@ class Tensor:
     def __le__(self, other): return self.data <= raw(other)
     def __gt__(self, other): return self.data > raw(other)
     def __ge__(self, other): return self.data >= raw(other)
+    def __eq__(self, other): return self.data == raw(other)
+    def __ne__(self, other): return self.data != raw(other)
+    __hash__ = object.__hash__
 
     # operations as methods
     def sum(self, axis=None, keepdims=False): return ops.sum(self, axis, keepdims)

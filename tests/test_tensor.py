@@ -182,3 +182,13 @@ INT, FLOAT32, FLOAT64, BOOL = np.arange(3), np.ones(3, "float32"), np.ones(3), n
 def test_dtype_of_two_inputs(name, a, b, dtype):
     """An integer or a single number never widens a float; of two arrays the wider wins (ops.checks.together)."""
     assert ops.OPS[name](a, b).dtype == dtype
+
+
+def test_a_list_with_a_dtype_never_passes_through_float32():
+    assert Tensor([0.1], dtype="float64").data[0] == 0.1 and Tensor(0.1, dtype="float64").item() == 0.1
+
+
+def test_equality_compares_elements_and_tensors_stay_hashable():
+    x = Tensor([0.0, 1.0])
+    assert (x == 0).tolist() == [True, False] and (x != Tensor([0.0, 2.0])).tolist() == [False, True]
+    assert len({x, x, Tensor([0.0, 1.0])}) == 2

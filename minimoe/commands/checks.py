@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from importlib import metadata
 
 from threadpoolctl import threadpool_info
@@ -21,7 +22,7 @@ def gradcheck(backend="numpy", seed=0, threads=None, json=None, quiet=False) -> 
         with blas_threads(threads):
             found = check_all(backend, seed)
     except minimoe.GradientError as error:
-        print(error)
+        print(f"minimoe: {error}", file=sys.stderr)
         return 1
     if not quiet:
         print(table([{"operation": name, "cases": entry["cases"], "largest relative error": f"{entry['worst']:.1e}"}

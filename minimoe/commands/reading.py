@@ -11,8 +11,9 @@ import minimoe
 from minimoe.backend import blas_threads
 from minimoe.data.batching import encode_dataset
 from minimoe.files import check_writable, write_bytes, write_json, write_text
+from minimoe.moe.health import describe_layers
 from minimoe.study.reading import Reading, read_sentence
-from minimoe.study.summary import health_lines, k_ranges, routed_sentence
+from minimoe.study.summary import k_ranges, routed_sentence
 from minimoe.training import Checkpoint, TrainConfig, load_checkpoint
 from minimoe.training import evaluate as evaluate_model
 from minimoe.training.task import load_split
@@ -47,7 +48,7 @@ def evaluate(checkpoint, task=None, data_dir=None, split=None, router=None, back
 def predict(text, checkpoint, pair=None, router=None, backend="numpy", threads=None, json=None, seed=0,
             quiet=True) -> int:
     """Classifies one text, or scores one pair; a language model fills every [MASK]."""
-    found = load_checkpoint(checkpoint)
+    found = _open(checkpoint)
     check_writable(json)
     with blas_threads(threads):
         reading = read_sentence(found.model(router, backend), found.tokenizer, text, pair)
@@ -59,24 +60,24 @@ def predict(text, checkpoint, pair=None, router=None, backend="numpy", threads=N
     return 0
 
 
-def inspect(text, checkpoint=None, plot=None, export=None, router=None, backend="numpy", threads=None, json=None,
-            seed=0, quiet=True) -> int:
+def inspect(text, pair=None, checkpoint=None, plot=None, export=None, router=None, backend="numpy", threads=None,
+            json=None, seed=0, quiet=True) -> int:
     """Shows the experts of every token, and the state of the routing."""
-    found = load_checkpoint(PACKAGED if checkpoint is None else checkpoint)
+    found = _open(PACKAGED if checkpoint is None else checkpoint)
     for path in (plot, export, json):
         check_writable(path)
     if plot and Path(plot).suffix.lower() not in PICTURES:
         raise ValueError(f"--plot {plot}: the name must end in {', '.join(PICTURES)}")
     with blas_threads(threads):
         model = found.model(router, backend)
-        reading = read_sentence(model, found.tokenizer, text)
+        reading = read_sentence(model, found.tokenizer, text, pair)
     if not reading.routings:
         raise ValueError(f"{checkpoint}: a dense model has no experts to show")
     print(routed_sentence(reading), end="\n\n")
     _say_unknown(reading)
     if found.kind == "classifier":
         print(_answer(found, reading)["text"])
-    for line in health_lines([routing.stats for routing in reading.routings], k_ranges(model)):
+    for line in describe_layers([routing.stats for routing in reading.routings], k_ranges(model)):
         print(line)
     if plot:
         _draw(reading, plot)
@@ -88,8 +89,16 @@ def inspect(text, checkpoint=None, plot=None, export=None, router=None, backend=
     return 0
 
 
-def _classifier(path) -> Checkpoint:
+def _open(path) -> Checkpoint:
+    """A checkpoint that can read a text."""
     found = load_checkpoint(path)
+    if found.tokenizer is None or (found.kind == "classifier" and "label_names" not in found.task):
+        raise ValueError(f"{path}: saved without a tokenizer or without the names of its labels, so it reads no text")
+    return found
+
+
+def _classifier(path) -> Checkpoint:
+    found = _open(path)
     if found.kind != "classifier":
         raise ValueError(f"{path}: this is a {found.kind.replace('_', ' ')}, not a classifier")
     return found
@@ -135,15 +144,17 @@ def _draw(reading: Reading, path: str) -> None:
 
 
 def _assignments(reading: Reading) -> str:
-    """CSV: one row per assignment. token is the position in the sentence; gate is 0 where a capacity dropped it."""
+    """CSV: one row per assignment. token is the position in the sentence; kept is 0 where a capacity dropped it."""
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(["sentence", "layer", "token", "text", "importance", "k", "expert", "gate", "probability"])
+    rows.writerow(["sentence", "layer", "token", "text", "importance", "k", "expert", "gate", "probability",
+                   "kept"])
     for layer, routing in enumerate(reading.routings):
         importance = reading.importance[layer]
         pairs = zip(routing.plan.token.tolist(), routing.plan.expert.tolist(), strict=True)
         for a, (token, expert) in enumerate(pairs):
             rows.writerow([0, layer, token, reading.tokens[token],
                            "" if importance is None else float(importance[token]), int(routing.k[token]), expert,
-                           float(routing.gates.data[a]), float(routing.probabilities.data[token, expert])])
+                           float(routing.gates.data[a]), float(routing.probabilities.data[token, expert]),
+                           int(routing.plan.inv[a] >= 0)])
     return out.getvalue()

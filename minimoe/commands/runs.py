@@ -3,13 +3,14 @@ from __future__ import annotations
 
 from minimoe.backend import get_backend
 from minimoe.files import check_writable, write_json
+from minimoe.moe.health import describe_layers
 from minimoe.moe.make import make_router
 from minimoe.study.reading import read_sentence
-from minimoe.study.summary import compare_rows, deciding_lines, health_lines, k_ranges, routed_sentence, table
+from minimoe.study.summary import compare_rows, deciding_lines, k_ranges, routed_sentence, table
 from minimoe.training import PretrainConfig, Pretrainer, TrainConfig, Trainer
 from minimoe.training.config import RunConfig
 from minimoe.training.loop import Loop
-from minimoe.training.task import prepare_task
+from minimoe.training.task import prepare_task, start_from
 
 
 def train(quiet=False, resume=False, baseline=None, json=None, router_options=None, **keys) -> int:
@@ -35,7 +36,7 @@ def train(quiet=False, resume=False, baseline=None, json=None, router_options=No
     da = trainers[0]
     print(f"\n{task.name}: {da.task.test_data.split} split, {len(da.task.test_data)} examples\n")
     print(table(compare_rows(results)), end="\n\n")
-    for line in health_lines(da.evaluation.layer_stats, k_ranges(da.model)) + deciding_lines(results[0]):
+    for line in describe_layers(da.evaluation.layer_stats, k_ranges(da.model)) + deciding_lines(results[0]):
         print(line)
     if da.model.config.n_experts:
         for label, example in da.examples():
@@ -66,7 +67,7 @@ def pretrain(quiet=False, resume=False, json=None, router_options=None, **keys) 
     print(f"held-out masked perplexity {found['perplexity']:.1f}, unigram {found['unigram_perplexity']:.1f}, ratio "
           f"{found['ratio']:.3f}; {figures['mean_experts_per_token']:.2f} experts per token, "
           f"{figures['tokens']:,} tokens at {figures['tokens_per_second']:,.0f} a second")
-    for line in health_lines(figures["layers"], k_ranges(trainer.model)):
+    for line in describe_layers(figures["layers"], k_ranges(trainer.model)):
         print(line)
     print(f"checkpoint: {config.out}")
     if json:
@@ -76,7 +77,8 @@ def pretrain(quiet=False, resume=False, json=None, router_options=None, **keys) 
 
 def _check_model(config: RunConfig) -> None:
     """A wrong option shows before any data is read."""
-    model = config.resolved().model_config(vocab_size=1)
+    whole = start_from(config)[0] if getattr(config, "init_from", None) else config.resolved()
+    model = whole.model_config(vocab_size=1)
     if model.n_experts:
         make_router(model.router, model.d_model, model.n_experts, **model.router_options)
 

@@ -53,6 +53,10 @@ class EncoderConfig:
                              "nor path/to/file.py:ClassName")
         if not isinstance(self.router_options, dict):
             raise ValueError(f"EncoderConfig: router_options is {self.router_options!r}; it must be a dict")
+        if "rng" in self.router_options:
+            raise ValueError("EncoderConfig: router_options has 'rng'; the model draws the router's weights itself")
+        if self.pad_id >= self.vocab_size:
+            raise ValueError(f"EncoderConfig: pad_id is {self.pad_id}; the ids are 0 to {self.vocab_size - 1}")
 
     def has_experts(self, layer: int) -> bool:
         """Whether layer 0, 1, ... has experts in place of its feed-forward block."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minimoe.backend import array_module, is_array
+from minimoe.tensor import raw
 
 
 def check_choice(where: str, argument: str, value: str, choices: Sequence[str]) -> None:
@@ -17,7 +18,7 @@ def check_choice(where: str, argument: str, value: str, choices: Sequence[str]) 
 def check_floats(where: str, argument: str, array: np.ndarray, layout: str) -> np.ndarray:
     """`array` in at least float32 (float64 stays), after checking that it is a float array with one axis per letter of
     `layout`, for example "BHSS". Raises TypeError for another type and ValueError for another number of axes."""
-    shape = f"({','.join(layout)})"
+    shape, array = f"({','.join(layout)})", raw(array)
     if not is_array(array) or array.dtype.kind != "f":
         came = f"{array.dtype} array" if is_array(array) else type(array).__name__
         raise TypeError(f"{where}: {argument} must be a float array {shape}, got {came}; use .astype('float32')")

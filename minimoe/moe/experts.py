@@ -18,11 +18,11 @@ class Experts(Module):
     """
 
     def __init__(self, d_model: int, d_ff: int, n_experts: int, activation: str = "gelu", *, rng,
-                 dropout: float = 0.0, dropout_rng=0):
+                 dropout: float = 0.0, dropout_rng=None):
         super().__init__()
         rng = generator(rng, "Experts")
         self.activation, self.dropout = activation, dropout
-        self.dropout_rng = generator(dropout_rng, "Experts")
+        self.dropout_rng = rng.spawn(1)[0] if dropout_rng is None else generator(dropout_rng, "Experts")
         self.w1 = Parameter(truncated_normal(rng, (n_experts, d_model, d_ff), fan_in=d_model))
         self.b1 = Parameter(np.zeros((n_experts, d_ff), np.float32))
         self.w2 = Parameter(truncated_normal(rng, (n_experts, d_ff, d_model), fan_in=d_ff))

@@ -11,11 +11,26 @@ MANY = 64        # fewer tokens than this may be one text, whose tokens share th
 
 
 def health(routing: Routing | Iterable[Routing]) -> list[str]:
-    """What `describe` says of one Routing; of several, the same for each, prefixed "Expert layer 1: " and so on."""
+    """What `describe` says of one Routing; of several, what `describe_layers` says of them."""
     if isinstance(routing, Routing):
         return describe(routing.stats, routing.k_range)
-    return [f"Expert layer {number}: {sentence}" for number, layer in enumerate(routing, 1)
-            for sentence in describe(layer.stats, layer.k_range)]
+    layers = list(routing)
+    return describe_layers([layer.stats for layer in layers], [layer.k_range for layer in layers])
+
+
+def describe_layers(stats: list[dict], k_ranges: list[tuple[int, int]]) -> list[str]:
+    """`describe` of every expert layer, prefixed "Expert layer 1: " and so on; at most one warning for all, last."""
+    lines, collapsed = [], {}
+    for number, (layer, k_range) in enumerate(zip(stats, k_ranges, strict=True), 1):
+        for line in describe(layer, k_range):
+            if line.startswith("Warning: "):
+                collapsed[number] = line.removeprefix("Warning: ")
+            else:
+                lines.append(f"Expert layer {number}: {line}")
+    if collapsed:
+        which = " and ".join(str(number) for number in collapsed)
+        lines.append(f"Warning: expert layer{'s' * (len(collapsed) > 1)} {which}: {next(iter(collapsed.values()))}")
+    return lines
 
 
 def describe(stats: dict, k_range: tuple[int, int]) -> list[str]:
@@ -80,10 +95,10 @@ def _use(balance: float, k_hist: list[int], load: list[int]) -> list[str]:
     dead = _numbers([expert for expert, n in enumerate(load) if not n])
     lines = [f"Balance is {balance:.2f}, where 1.0 is uniform; effective experts: {effective_experts(load):.1f} of "
              f"{len(load)}."]
-    if not _too_few(k_hist, load):
+    if not dead or (not _too_few(k_hist, load) and sum(k_hist) >= MANY):
         return [*lines, f"Dead experts, which got no token: {dead or 'none'}."]
     tokens = sum(k_hist[1:])
-    return [*lines, f"Experts without a token: {dead or 'none'}, but {_count(tokens, 'token')} with "
+    return [*lines, f"Experts without a token: {dead}, but {_count(tokens, 'token')} with "
                     f"{_count(sum(load), 'assignment')} {'is' if tokens == 1 else 'are'} too few to judge."]
 
 

@@ -19,7 +19,7 @@ class MoELayer(Module):
     """
 
     def __init__(self, d_model: int, d_ff: int, n_experts: int, router: Router | str = "da", activation: str = "gelu",
-                 *, rng, router_options: dict | None = None, dropout: float = 0.0, dropout_rng=0):
+                 *, rng, router_options: dict | None = None, dropout: float = 0.0, dropout_rng=None):
         super().__init__()
         for_experts, for_router = generator(rng, "MoELayer").spawn(2)
         if isinstance(router, str):

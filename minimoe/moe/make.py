@@ -4,6 +4,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
+from functools import cache
 from pathlib import Path
 
 from minimoe.moe.base import Router
@@ -35,8 +36,16 @@ def router_class(name: str) -> type[Router]:
     path, _, class_name = name.rpartition(":")
     if not class_name or not path.endswith(".py"):
         raise ValueError(f"router: {name!r} is not one of {', '.join(ROUTERS)}, nor path/to/file.py:ClassName")
+    if class_name in ROUTERS:
+        raise ValueError(f"router: {name}: give your class another name, {class_name!r} is a built-in router")
     if not Path(path).is_file():
         raise ValueError(f"router: there is no file {path}")
+    return _class_in_file(path, Path(path).stat().st_mtime_ns, class_name)
+
+
+@cache
+def _class_in_file(path: str, changed: int, class_name: str) -> type[Router]:
+    """The class in a file, which is run once for every state (`changed`) that it is in."""
     spec = importlib.util.spec_from_file_location(f"minimoe_router_file_{Path(path).stem}", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module                 # dataclasses and inspect look a class's module up there

@@ -142,8 +142,9 @@ def who_counts(mask, bad):
     return ~bad if mask is None else mask & ~bad
 
 
-def assemble(logits: Tensor, probabilities: Tensor, k, bad, *, gates, capacity, mask, importance, priority, capacity_min,
-             renorm_after_drop, ban, balance_weight, z_weight, entropy_weight, k_range, scores=None) -> Routing:
+def assemble(logits: Tensor, probabilities: Tensor, k, bad, *, gates, capacity, mask, importance, priority,
+             capacity_min, renorm_after_drop, ban, balance_weight, z_weight, entropy_weight, k_range,
+             scores=None) -> Routing:
     """The Routing for clean logits and their softmax; `route` explains the arguments.
 
     scores (N, E): what selection orders experts by, default the logits; -inf marks an expert the token may not have.

@@ -17,14 +17,15 @@ class MultiHeadAttention(Module):
     `layer(x, mask=None)` with x (B, S, d_model) -> (output (B, S, d_model), attention (B, H, S, S)). `mask`: bool
     (B, S), True marks a real token. A padding query reads nothing: its attention is 0 and its output out_proj.bias.
     The attention is that before dropout; the model reads token importance from it. Dropout acts on the attention
-    weights, in training only, and draws from `dropout_rng` (a host Generator or a seed).
+    weights, in training only, and draws from `dropout_rng` (a host Generator or a seed; default: a
+    stream of its own spawned from `rng`).
 
     Parameters as in torch.nn.MultiheadAttention: `in_proj_weight` (3 d, d) with Q, K and V below one another, drawn
     together with fan_in = d, `in_proj_bias` (3 d,), `out_proj.weight` (d, d), `out_proj.bias` (d,); weights from
     `rng`, biases 0. Raises ValueError when n_heads does not divide d_model and for x of another shape.
     """
 
-    def __init__(self, d_model: int, n_heads: int, dropout: float = 0.0, *, rng, dropout_rng=0):
+    def __init__(self, d_model: int, n_heads: int, dropout: float = 0.0, *, rng, dropout_rng=None):
         check_sizes("MultiHeadAttention", d_model=d_model, n_heads=n_heads)
         if d_model % n_heads:
             raise ValueError(f"MultiHeadAttention: {n_heads} heads cannot share a width of {d_model} equally")
@@ -35,7 +36,7 @@ class MultiHeadAttention(Module):
         self.n_heads = n_heads
         check_probability("MultiHeadAttention", dropout)
         self.dropout = float(dropout)
-        self.dropout_rng = generator(dropout_rng, "MultiHeadAttention")
+        self.dropout_rng = rng.spawn(1)[0] if dropout_rng is None else generator(dropout_rng, "MultiHeadAttention")
 
     def forward(self, x: Tensor, mask=None) -> tuple[Tensor, Tensor]:
         d_model = self.out_proj.weight.shape[0]

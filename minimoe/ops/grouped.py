@@ -44,7 +44,7 @@ def expert_ffn(xp, x, w1, b1, w2, b2, offsets, activation="gelu", dropout_p=0.0,
         raise ValueError(f"expert_ffn: w1 is {w1.shape}, w2 is {w2.shape}, b2 is {b2.shape}; they must be (E, d, f), "
                          "(E, f, d), (E, d)")
     phi = ACTIVATIONS[activation]
-    segments = kernels.reference.segments(offsets, x.shape[0])
+    segments = kernels.of(x).segments(offsets, x.shape[0])
     keep = draw_mask(xp, (x.shape[0], w1.shape[2]), dropout_p, rng, x.dtype) if dropout_p else None
     u = xp.empty((x.shape[0], w2.shape[2]), x.dtype)
     kept = {}                                       # expert -> (r = D(phi(h)), how to go back through phi)

@@ -17,9 +17,9 @@ class Adam(Optimiser):
 
     decoupled = False                               # AdamW, below, decays beside the gradient instead
 
-    def __init__(self, parameters, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+    def __init__(self, params, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
                  weight_decay: float = 0.0):
-        super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
         name = type(self).__name__
         for group in self.param_groups:
             check_options(name, lr=group["lr"], eps=group["eps"], weight_decay=group["weight_decay"])
@@ -49,9 +49,9 @@ class AdamW(Adam):
 
     decoupled = True
 
-    def __init__(self, parameters, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+    def __init__(self, params, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
                  weight_decay: float = 0.01):
-        super().__init__(parameters, lr, betas, eps, weight_decay)
+        super().__init__(params, lr, betas, eps, weight_decay)
 
 
 def adamw_update(theta, g, m, v, step: int, lr: float, beta1: float, beta2: float, eps: float,

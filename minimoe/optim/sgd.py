@@ -10,9 +10,9 @@ class SGD(Optimiser):
     Raises what Optimiser raises, and ValueError for negative options and nesterov without momentum.
     """
 
-    def __init__(self, parameters, lr: float, momentum: float = 0.0, weight_decay: float = 0.0,
+    def __init__(self, params, lr: float = 1e-3, momentum: float = 0.0, *, weight_decay: float = 0.0,
                  nesterov: bool = False):
-        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay,
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay,
                                       "nesterov": nesterov})
         for group in self.param_groups:
             check_options("SGD", lr=group["lr"], momentum=group["momentum"], weight_decay=group["weight_decay"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 import numpy as np
 
 from minimoe.models import Encoder
-from minimoe.moe.health import describe
 from minimoe.plots import experts_per_token
 from minimoe.study.reading import Reading
 
@@ -21,24 +20,12 @@ def table(rows: list[dict]) -> str:
 
 def compare_rows(results: list[dict]) -> list[dict]:
     """One row per run for `table`."""
+    def speed(r: dict) -> str:
+        return f"{r['tokens_per_second']:,.0f}" if r["tokens_per_second"] else "-"
+
     return [{"router": r["router"], **{name: f"{value:.4f}" for name, value in r["metrics"].items()},
              "experts/token": f"{r['mean_experts_per_token']:.2f}", "FLOPs/token": f"{r['flops_per_token']:,.0f}",
-             "tokens/s": f"{r['tokens_per_second']:,.0f}", "parameters": f"{r['parameters']:,}"} for r in results]
-
-
-def health_lines(stats: list[dict], k_ranges: list[tuple[int, int]]) -> list[str]:
-    """The state of the routing of every expert layer; at most one warning for all of them, at the end."""
-    lines, collapsed = [], {}
-    for number, (layer, k_range) in enumerate(zip(stats, k_ranges, strict=True), 1):
-        for line in describe(layer, k_range):
-            if line.startswith("Warning: "):
-                collapsed[number] = line.removeprefix("Warning: ")
-            else:
-                lines.append(f"expert layer {number}: {line}")
-    if collapsed:
-        which = " and ".join(str(number) for number in collapsed)
-        lines.append(f"Warning: expert layer{'s' * (len(collapsed) > 1)} {which}: {next(iter(collapsed.values()))}")
-    return lines
+             "tokens/s": speed(r), "parameters": f"{r['parameters']:,}"} for r in results]
 
 
 def k_ranges(model: Encoder) -> list[tuple[int, int]]:

@@ -89,10 +89,14 @@ def save_checkpoint(path, model, *, tokenizer=None, task: dict | None = None, op
               "optimiser": {k: v for k, v in optimiser_state.items() if isinstance(v, np.ndarray)}}
     tensors = {f"{group}.{name}": np.ascontiguousarray(array)
                for group, arrays in groups.items() for name, array in arrays.items()}
+    kind = next((kind for kind, cls in MODELS.items() if type(model) is cls), None)
+    if kind is None:
+        raise TypeError(f"save_checkpoint: model is a {type(model).__name__}; what can be saved is "
+                        f"{' or '.join(cls.__name__ for cls in MODELS.values())}")
     config = model.config.to_dict()
     config["router"] = config["router"].rpartition(":")[2]      # a class name: where its file lies is nobody's business
     content = {
-        "format": 1, "kind": next(kind for kind, cls in MODELS.items() if type(model) is cls), "config": config,
+        "format": 1, "kind": kind, "config": config,
         "tokenizer": tokenizer.to_dict() if tokenizer is not None else None, "task": task or {}, "state": state or {},
         "optimiser": {k: v for k, v in optimiser_state.items() if not isinstance(v, np.ndarray)},
     }

@@ -162,6 +162,11 @@ class PretrainConfig(RunConfig):
     held_out: tuple[str, ...] = ()
     masked: ClassVar[float] = 0.15
 
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("text", "held_out"):           # JSON and TOML give lists
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
     DEFAULTS: ClassVar[dict] = dict(layers=2, d_model=128, heads=4, d_ff=512, experts=8, epochs=2, batch_size=32,
                                     lr=1e-3, max_length=64, vocab_size=8000)
 

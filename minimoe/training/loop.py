@@ -105,8 +105,8 @@ class Loop(ABC):
         self.order_state = self.order.bit_generator.state
         self._log({"epoch": self.epoch, "step": self.step, "validation_score": score})
         bar.set_postfix_str(f"epoch {self.epoch}, score {score:.3f}", refresh=False)
-        if self.config.out:
-            self.save()
+        if self.config.out or self.stopping:
+            self._save_or_stop()
 
     def _step(self, item, bar) -> None:
         began = time.perf_counter()
@@ -132,15 +132,16 @@ class Loop(ABC):
             bar.set_postfix_str(f"loss {value:.3f}, score {self.best_score or 0:.3f}, {experts:.2f} experts/token, "
                                 f"{self.tokens_per_second():,.0f} tokens/s", refresh=False)
 
-    def tokens_per_second(self) -> float:
-        return self.tokens / self.seconds if self.seconds else 0.0
+    def tokens_per_second(self) -> float | None:
+        """None for a finished run that was read back: its file does not keep the time."""
+        return self.tokens / self.seconds if self.seconds else None
 
     # state
     def save(self) -> None:
         """Writes the checkpoint: everything that is needed to go on, or the best weights alone when finished."""
         state = {name: getattr(self, name) for name in COUNTERS} | {"config": self.config.kept()}
         if self.finished:
-            state["seconds"] = 0.0                  # so that the same run gives the same file
+            state["seconds"] = None                 # so that the same run gives the same file
             save_checkpoint(self.config.out, self.model, tokenizer=self.tokenizer, task=self.facts, state=state)
             return
         state["generators"] = {name: g.bit_generator.state for name, g in self.model.named_generators()}
@@ -156,6 +157,9 @@ class Loop(ABC):
             if then.get(key) != now[key]:
                 raise ValueError(f"resume: {key} is {now[key]!r}, but the run in {self.config.out} was started with "
                                  f"{then.get(key)!r}; use the same options or another --out")
+        if checkpoint.tokenizer is None or checkpoint.tokenizer.to_dict() != self.tokenizer.to_dict():
+            raise ValueError(f"resume: the run in {self.config.out} has another vocabulary, so it had other data; give "
+                             "the same data and --init-from, or another --out")
         self.model.load_state_dict(checkpoint.weights)
         for name in COUNTERS:
             setattr(self, name, state[name])
@@ -221,7 +225,12 @@ class Loop(ABC):
     def _bar(self):
         return tqdm(total=self.total_steps, initial=self.step, desc=f"{self.facts['name']} {self.config.router}",
                     unit="step", disable=not self.progress, dynamic_ncols=True,
-                    mininterval=0.1 if sys.stderr.isatty() else 10)         # a log file needs no moving bar
+                    mininterval=0.1 if _is_watched() else 10)               # a log file needs no moving bar
+
+
+def _is_watched() -> bool:
+    """Whether somebody may be looking at the bar: a terminal or a notebook."""
+    return "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
 
 
 def parameter_groups(model, weight_decay: float) -> list[dict]:

@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from minimoe.autograd import no_grad
+from minimoe.backend import blas_threads
 from minimoe.data.text import load_text, standard_library_text
 from minimoe.data.tokenizer import tokenizer_class
 from minimoe.models import MaskedLanguageModel
@@ -30,6 +31,8 @@ class Pretrainer(Loop):
         blocks = blocks_of(held_out, tokenizer, config.max_length)
         self.held_out = hide_tokens(blocks, tokenizer, config.masked, np.random.default_rng(HELD_OUT_SEED))
         targets = self.held_out[1][self.held_out[1] != IGNORE]
+        if not targets.size:
+            raise ValueError("held_out: no word of it was hidden; give more text")
         self.unigram = unigram_loss(self.train_blocks, targets, tokenizer.vocab_size)
         model = MaskedLanguageModel(config.model_config(tokenizer.vocab_size), config.seed)
         batches = -(-len(self.train_blocks) // config.batch_size)
@@ -38,8 +41,9 @@ class Pretrainer(Loop):
 
     def train(self) -> dict:
         """Trains, measures on the held-out text and returns the figures; `restore()` before goes on."""
-        self.run()
-        self.validate()
+        with blas_threads(self.config.threads):
+            self.run()
+            self.validate()
         return self.figures()
 
     def epoch_batches(self) -> list:
@@ -61,7 +65,7 @@ class Pretrainer(Loop):
     def validate(self) -> float:
         """Minus the mean loss in nats over all hidden tokens of the held-out text."""
         ids, labels = self.held_out
-        total, stats = 0.0, []
+        total, stats, was_training = 0.0, [], self.model.training
         self.model.eval()
         with no_grad():
             for start in range(0, len(ids), 64):
@@ -70,9 +74,9 @@ class Pretrainer(Loop):
                 asked = int((labels[part] != IGNORE).sum())
                 total += self.model.task_loss(output, labels[part]).item() * asked
                 stats.append([routing.stats for routing in output.routings])
-        self.model.train()
+        self.model.train(was_training)
         self.layer_stats = [pool_stats(list(layer)) for layer in zip(*stats, strict=True)]
-        return -total / max(int((labels != IGNORE).sum()), 1)
+        return -total / int((labels != IGNORE).sum())
 
     def figures(self) -> dict:
         """Plain numbers of the finished run; perplexity = e^loss over hidden held-out tokens."""
@@ -80,15 +84,21 @@ class Pretrainer(Loop):
         kept, tokens = (sum(s[name] for s in self.layer_stats) for name in ("kept", "tokens"))
         mean_k = kept / tokens if tokens else 1.0
         return {
-            "task": self.facts["name"], "router": self.config.router, "metric": "perplexity", "score": math.exp(loss),
-            "metrics": {"perplexity": math.exp(loss), "unigram_perplexity": math.exp(self.unigram),
-                        "ratio": math.exp(loss - self.unigram)},
+            "task": self.facts["name"], "router": self.config.router, "metric": "perplexity",
+            "score": perplexity(loss), "metrics": {
+                "perplexity": perplexity(loss), "unigram_perplexity": perplexity(self.unigram),
+                "ratio": perplexity(loss - self.unigram)},
             "mean_experts_per_token": mean_k, "layers": self.layer_stats,
             "flops_per_token": self.model.config.flops_per_token(mean_k, self.config.max_length),
             "parameters": sum(p.size for p in self.model.parameters()), "steps": self.step, "tokens": self.tokens,
             "tokens_per_second": self.tokens_per_second(), "seconds": self.seconds, "seed": self.config.seed,
             "backend": self.config.backend,
         }
+
+
+def perplexity(loss: float) -> float:
+    """e^loss, within what a float can hold."""
+    return math.exp(min(loss, 700.0))
 
 
 def load_texts(config: PretrainConfig) -> tuple[list[str], list[str]]:

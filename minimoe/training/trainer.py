@@ -1,6 +1,7 @@
 """Trains a classifier on a task and reports what it learnt and what it cost."""
 from __future__ import annotations
 
+from minimoe.backend import blas_threads
 from minimoe.data.batching import batch_order, make_batch
 from minimoe.data.dataset import Example
 from minimoe.models import SequenceClassifier
@@ -35,8 +36,9 @@ class Trainer(Loop):
 
         Call `restore()` before to go on from the checkpoint in config.out.
         """
-        self.run()
-        self.evaluation = evaluate(self.model, self.task.test, self.task.metrics)
+        with blas_threads(self.config.threads):
+            self.run()
+            self.evaluation = evaluate(self.model, self.task.test, self.task.metrics)
         return self.figures()
 
     def epoch_batches(self) -> list:

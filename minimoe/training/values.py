@@ -57,15 +57,15 @@ def write_toml(values: dict) -> str:
     plain = [f"{key} = {_toml(value)}" for key, value in values.items()
              if value is not None and not isinstance(value, dict)]
     tables = [line for key, table in values.items() if isinstance(table, dict) and table
-              for line in ("", f"[{key}]", *(f"{json.dumps(k)} = {_toml(v)}" for k, v in table.items()))]
+              for line in ("", f"[{key}]", *(f"{_toml(k)} = {_toml(v)}" for k, v in table.items() if v is not None))]
     return "\n".join(plain + tables) + "\n"
 
 
 def _toml(value) -> str:
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(inner)}" for key, inner in value.items()) + "}"
+        return "{" + ", ".join(f"{_toml(key)} = {_toml(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(inner) for inner in value) + "]"
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)                           # inf and nan, as TOML writes them
-    return json.dumps(value)
+    return json.dumps(value, ensure_ascii=False)

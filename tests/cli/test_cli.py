@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minimoe.cli import main
+from minimoe.cli import main, parse
 from minimoe.commands import checks, runs
 from minimoe.moe import build_plan
 from minimoe.moe.plan import scan_counts
-from minimoe.training import Trainer
+from minimoe.study.reading import read_sentence
+from minimoe.training import Trainer, load_checkpoint, save_checkpoint
 from minimoe.training import trainer as trainer_module
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
@@ -111,19 +112,32 @@ def test_inspect_shows_unknown_words_and_says_so(capsys, checkpoint):
     assert status == 0 and "[UNK]" in out and "read as [UNK]: zyzzyva" in out and "layer 2" in out
 
 
-def test_the_exported_rows_rebuild_the_plan(capsys, checkpoint, tmp_path):
-    run(capsys, "inspect", "the film was good , but the ending was not .", "--checkpoint", checkpoint, "--export",
-        tmp_path / "r.csv", "--json", tmp_path / "i.json")
+@pytest.mark.parametrize("capacity", [None, 0.5])
+def test_the_exported_rows_rebuild_the_plan(capsys, task, tmp_path, capacity):
+    options = {"capacity": capacity, "priority": "importance"} if capacity else {}
+    folder = tmp_path / "run"
+    Trainer(replace(CONFIG, out=str(folder), max_steps=4, router_options=options), task, progress=False).run()
+    text = "the film was good , but the ending was not ."
+    status, _, err = run(capsys, "inspect", text, "--checkpoint", folder, "--export", tmp_path / "r.csv")
+    assert status == 0, err
     rows = list(csv.DictReader(io.StringIO((tmp_path / "r.csv").read_text(encoding="utf-8"))))
-    found = json.loads((tmp_path / "i.json").read_text(encoding="utf-8"))
-    assert len(rows) == sum(sum(k) for k in found["k"])
-    for layer, k in enumerate(found["k"]):
+    found = load_checkpoint(folder)
+    reading = read_sentence(found.model(), found.tokenizer, text)
+    assert len(rows) == sum(int(k.sum()) for k in reading.k)
+    for layer, routing in enumerate(reading.routings):
         mine = [row for row in rows if int(row["layer"]) == layer]
-        plan = build_plan(scan_counts(np.array(k)), np.array([int(row["expert"]) for row in mine], np.int32), 4)
-        assert plan.token.tolist() == [int(row["token"]) for row in mine]
-        assert [row["text"] for row in mine] == [found["tokens"][t] for t in plan.token]
-        assert all(float(row["gate"]) == float(row["probability"]) for row in mine)       # raw gates
-        assert [float(row["importance"]) for row in mine] == [found["importance"][layer][t] for t in plan.token]
+        kept = np.array([row["kept"] == "1" for row in mine])
+        expert = np.array([int(row["expert"]) for row in mine], np.int32)
+        plan = build_plan(scan_counts(reading.k[layer]), expert, 4, None if kept.all() else kept)
+        for name in ("row_ptr", "expert", "perm", "inv", "offsets", "counts", "token"):
+            assert np.array_equal(getattr(plan, name), getattr(routing.plan, name)), name
+        assert kept.all() == (capacity is None)
+        assert [int(row["token"]) for row in mine] == plan.token.tolist()
+        assert [row["text"] for row in mine] == [reading.tokens[t] for t in plan.token]
+        assert [int(row["k"]) for row in mine] == reading.k[layer][plan.token].tolist()
+        for column, values in (("gate", routing.gates.data), ("importance", routing.importance[plan.token]),
+                               ("probability", routing.probabilities.data[plan.token, plan.expert])):
+            assert [float(row[column]) for row in mine] == values.tolist(), column
 
 
 def test_inspect_draws_a_picture(capsys, checkpoint, tmp_path):
@@ -231,6 +245,32 @@ def test_a_bad_configuration_file_names_the_file(capsys, tmp_path, small_data):
         (tmp_path / "c.toml").write_text(text)
         status, _, err = run(capsys, "train", "--config", tmp_path / "c.toml")
         assert status == 2 and message in err
+
+
+def test_router_options_of_the_command_line_join_those_of_the_file(tmp_path):
+    (tmp_path / "c.toml").write_text("[router_options]\njitter = 0.01\nz_weight = 1.0\n")
+    _, values = parse(["train", "--config", str(tmp_path / "c.toml"), "--router-option", "z_weight=0.1"])
+    assert dict(values["router_options"]) == {"jitter": 0.01, "z_weight": 0.1}
+
+
+def test_a_json_path_that_is_a_folder_is_refused_before_training(capsys, small_data, tmp_path):
+    status, out, err = run(capsys, "train", *SMALL, "--json", tmp_path)
+    assert status == 2 and out == "" and "this is a folder" in err
+
+
+def test_a_router_that_fails_is_one_line_and_status_1(capsys, small_data, tmp_path):
+    (tmp_path / "bad.py").write_text("from minimoe.moe import Router\nclass Bad(Router):\n"
+                                     "    def experts_per_token(self, p, i, m):\n        return {}['k']\n")
+    status, _, err = run(capsys, "train", *SMALL, "--no-baseline", "--router", f"{tmp_path}/bad.py:Bad")
+    assert status == 1 and err.strip() == "minimoe: failed with KeyError: 'k'"
+
+
+def test_a_checkpoint_without_tokenizer_or_label_names_reads_no_text(capsys, checkpoint, tmp_path):
+    found = load_checkpoint(checkpoint)
+    for name, extra in (("a", {}), ("b", {"tokenizer": found.tokenizer})):
+        save_checkpoint(tmp_path / name, found.model(), **extra)
+        status, _, err = run(capsys, "predict", "a film", "--checkpoint", tmp_path / name)
+        assert status == 2 and "it reads no text" in err
 
 
 def test_an_output_folder_that_is_a_file_is_refused_before_training(capsys, tmp_path, small_data):

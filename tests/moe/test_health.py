@@ -49,7 +49,7 @@ def test_balance_of_a_uniform_routing_reads_one_with_all_experts_effective():
 
 
 def test_dead_experts_are_named_with_runs_drawn_together():
-    lines = health(routing([0, 1, 3] * 8, 9))
+    lines = health(routing([0, 1, 3] * 24, 9))
     assert "Dead experts, which got no token: 2, 4-8." in lines
 
 
@@ -149,8 +149,15 @@ def test_tokens_that_all_got_no_expert_are_told_without_a_warning():
 def test_several_routings_are_told_layer_by_layer():
     one, two = routing([0, 1] * 8, 2), routing([1] * 16, 2)
     lines = health([one, two])
-    assert lines == [f"Expert layer {number}: {line}" for number, r in ((1, one), (2, two)) for line in health(r)]
-    assert any(line.startswith("Expert layer 2: Warning:") for line in lines)
+    told = [f"Expert layer {number}: {line}" for number, r in ((1, one), (2, two)) for line in health(r)]
+    assert lines[:-1] == [line for line in told if "Warning" not in line]
+    assert lines[-1].startswith("Warning: expert layer 2: routing has collapsed")
+
+
+def test_several_collapsed_layers_give_one_warning():
+    lines = health([routing([1] * 16, 2)] * 3)
+    assert [line for line in lines if "Warning" in line] == [lines[-1]]
+    assert lines[-1].startswith("Warning: expert layers 1 and 2 and 3: ")
 
 
 def test_counts_summed_over_a_data_set_read_like_one_routing_of_all_of_it():

@@ -1,4 +1,4 @@
-"""Arrays that do not fit a plan, and the defaults of `route`."""
+"""Arrays that do not fit a plan, the defaults of `route`, and the figures of a Routing."""
 from __future__ import annotations
 
 import numpy as np
@@ -7,6 +7,7 @@ import pytest
 from minimoe import Tensor, ops
 from minimoe.moe import build_plan, route
 from minimoe.moe.plan import scan_counts
+from minimoe.moe.routing import pool_stats
 
 PLAN = build_plan(scan_counts(np.array([1, 2, 0])), np.array([1, 0, 3], np.int32), 4)      # 3 tokens, 3 assignments
 W1, B1, W2, B2 = np.ones((2, 3, 5)), np.ones((2, 5)), np.ones((2, 5, 3)), np.ones((2, 3))
@@ -97,3 +98,41 @@ def test_gates_are_raw_and_renormalised_before_the_drop_by_default():
     np.testing.assert_array_equal(ops.select_gates(p, PLAN).data, p.data[[0, 1, 1], [1, 0, 3]])
     before = ops.select_gates(p, dropped, "renorm").data
     np.testing.assert_allclose(before[2], p.data[1, 3] / (p.data[1, 0] + p.data[1, 3]))
+
+
+def test_the_auxiliary_loss_is_the_sum_of_the_three():
+    z = Tensor(np.random.default_rng(0).standard_normal((5, 4)), requires_grad=True)
+    routing = route(z, np.full(5, 2), balance_weight=0.3, z_weight=0.2, entropy_weight=0.4)
+    parts = routing.balance_loss, routing.z_loss, routing.entropy_loss
+    assert min(part.item() for part in parts) > 0
+    np.testing.assert_allclose(routing.aux_loss.item(), sum(part.item() for part in parts), rtol=1e-12)
+
+
+def test_a_routing_is_frozen():
+    with pytest.raises(AttributeError):
+        route(ones(2, 3), np.ones(2, int)).gates = None
+
+
+def test_the_figures_of_a_routing_by_hand():
+    """Three real tokens with 2, 1 and 0 experts, room for one row per expert; the fourth is padding."""
+    z = np.log([[.5, .3, .2], [.6, .3, .1], [.2, .2, .6], [1, 1, 1]])
+    stats = route(Tensor(z), np.array([2, 1, 0, 3]), capacity=0.5, mask=np.array([True, True, True, False])).stats
+    p = stats.pop("mean_probability")
+    np.testing.assert_allclose(p, [1.3 / 3, .8 / 3, .9 / 3], rtol=1e-12)
+    np.testing.assert_allclose(stats.pop("balance"), 3 * (2 / 3 * 1.3 / 3 + 1 / 3 * .8 / 3), rtol=1e-12)
+    assert stats == {"tokens": 3, "assignments": 3, "kept": 2, "dropped": 1, "k_hist": [1, 1, 1, 0],
+                     "expert_load": [2, 1, 0], "clipped": 0, "nonfinite": 0, "mean_k": 1.0}
+
+
+@pytest.mark.parametrize("lengths", [(1,), (1, 3), (0, 2), (0,), (4, 5, 6)], ids=str)
+def test_the_figures_of_several_calls_add_up_to_those_of_one_call(lengths):
+    random, parts = np.random.default_rng(0), []
+    z, k = random.standard_normal((sum(lengths), 4)), random.integers(0, 6, sum(lengths))
+    whole, start = route(Tensor(z), k).stats, 0
+    for n in lengths:
+        parts.append(route(Tensor(z[start:start + n]), k[start:start + n]).stats)
+        start += n
+    pooled = pool_stats(parts)
+    assert pooled.keys() == whole.keys()
+    for name, value in whole.items():
+        np.testing.assert_allclose(pooled[name], value, rtol=1e-12, atol=1e-15, err_msg=name)

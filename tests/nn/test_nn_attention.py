@@ -171,7 +171,7 @@ def test_empty_batches_and_sequences_pass():
     (lambda: MultiHeadAttention(6, 4, rng=0), ValueError, "MultiHeadAttention: 4 heads cannot share a width of 6"),
     (lambda: MultiHeadAttention(6, 0, rng=0), ValueError, "n_heads is 0"),
     (lambda: MultiHeadAttention(6, 2, 1.5, rng=0), ValueError, "MultiHeadAttention: p is 1.5"),
-    (lambda: MultiHeadAttention(6, 2, rng=0, dropout_rng=None), TypeError, "MultiHeadAttention: rng is NoneType"),
+    (lambda: MultiHeadAttention(6, 2, rng=0, dropout_rng="0"), TypeError, "MultiHeadAttention: rng is str"),
     (lambda: MultiHeadAttention(4, 2, rng=0)(Tensor(np.ones((3, 4)))), ValueError, r"x is \(3, 4\); .*\(B, S, 4\)"),
     (lambda: MultiHeadAttention(4, 2, rng=0)(Tensor(np.ones((1, 3, 5)))), ValueError, r"x is \(1, 3, 5\)"),
     (lambda: MultiHeadAttention(4, 2, rng=0)(Tensor(np.ones((1, 3, 4), np.float32)), np.ones((1, 3), int)),
@@ -180,3 +180,10 @@ def test_empty_batches_and_sequences_pass():
 def test_sizes_inputs_and_masks_that_do_not_fit_are_refused(make, error, match):
     with pytest.raises(error, match=match):
         make()
+
+
+def test_layers_of_different_seeds_draw_different_dropout_masks():
+    x = Tensor(np.random.default_rng(1).standard_normal((2, 5, 4)).astype(np.float32))
+    one, two = (MultiHeadAttention(4, 2, 0.5, rng=seed) for seed in (0, 1))
+    two.load_state_dict(one.state_dict())
+    assert not np.array_equal(one(x)[0].data, two(x)[0].data)

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from small import CONFIG, small_task
 
-from minimoe.models import EncoderConfig, MaskedLanguageModel, SequenceClassifier
+from minimoe.models import Encoder, EncoderConfig, MaskedLanguageModel, SequenceClassifier
 from minimoe.optim import AdamW
 from minimoe.training import Trainer, load_checkpoint, save_checkpoint
 from minimoe.training.checkpoint import FILE, _checksum
@@ -148,3 +148,8 @@ def test_an_unusable_folder_raises_an_oserror(tmp_path):
 def test_the_trainers_facts_hold_no_path(tmp_path):
     Trainer(replace(CONFIG, out=str(tmp_path / "secret"), max_steps=1), small_task(30, 10), progress=False).run()
     assert b"secret" not in (tmp_path / "secret" / FILE).read_bytes()
+
+
+def test_a_model_of_another_class_cannot_be_saved(tmp_path):
+    with pytest.raises(TypeError, match="model is a Encoder; what can be saved is SequenceClassifier or Masked"):
+        save_checkpoint(tmp_path, Encoder(EncoderConfig(**SIZES)))

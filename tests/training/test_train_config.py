@@ -1,9 +1,10 @@
 """TrainConfig: round trips, defaults, and one line for every bad value."""
 import math
+from dataclasses import replace
 
 import pytest
 
-from minimoe.training.config import TrainConfig
+from minimoe.training.config import PretrainConfig, TrainConfig
 from minimoe.training.values import parse_toml
 
 FULL = TrainConfig(task="sst2", data_dir="glue", router="topk", experts=4, router_options={"k": 2, "gates": "renorm"},
@@ -71,3 +72,13 @@ def test_an_unknown_key_lists_the_keys():
 def test_broken_toml_names_the_line():
     with pytest.raises(ValueError, match="TOML: .*line 2"):
         TrainConfig.from_toml("epochs = 3\nlr = = 1\n")
+
+
+def test_texts_beyond_ascii_and_empty_options_survive_toml():
+    config = TrainConfig(out="läufe 😀", router_options={"capacity": None, "gates": "renorm"})
+    assert TrainConfig.from_toml(config.to_toml()) == replace(config, router_options={"gates": "renorm"})
+
+
+def test_a_pretraining_configuration_comes_back_equal():
+    config = PretrainConfig(text=("a.txt", "b.txt"), held_out=("c.txt",))
+    assert PretrainConfig.from_toml(config.to_toml()) == config == PretrainConfig.from_json(config.to_json())

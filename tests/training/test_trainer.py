@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from small import CONFIG, small_task
 
+from minimoe.data import tokenizer_from_dict
 from minimoe.training import Trainer, load_checkpoint
 from minimoe.training.loop import parameter_groups
 
@@ -101,6 +102,36 @@ def test_resuming_with_other_options_is_refused(task, tmp_path):
     Trainer(config, task, progress=False).run()
     with pytest.raises(ValueError, match="resume: lr is 0.5, but the run in .* was started with"):
         Trainer(replace(config, lr=0.5), task, progress=False).restore()
+
+
+def test_resuming_with_another_vocabulary_is_refused(task, tmp_path):
+    config = replace(CONFIG, out=str(tmp_path), max_steps=3)
+    Trainer(config, task, progress=False).run()
+    words = task.tokenizer.to_dict()["tokens"]
+    other = replace(task, tokenizer=tokenizer_from_dict({"kind": "word", "tokens": [*words[:-1], "zyzzyva"]}))
+    with pytest.raises(ValueError, match="has another vocabulary"):
+        Trainer(config, other, progress=False).restore()
+
+
+def test_interrupting_the_last_validation_is_an_interruption(task, tmp_path):
+    config = replace(CONFIG, out=str(tmp_path), max_steps=3)
+    trainer = Trainer(config, task, progress=False)
+    validate = trainer.validate
+    trainer.validate = lambda: signal.raise_signal(signal.SIGINT) or validate()
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    again = Trainer(config, task, progress=False)
+    assert again.restore() and not again.finished and again.step == 3
+    again.run()
+    assert again.finished and again.tokens_per_second() > 0
+
+
+def test_a_finished_run_that_is_read_back_knows_no_speed(task, tmp_path):
+    config = replace(CONFIG, out=str(tmp_path), max_steps=3)
+    Trainer(config, task, progress=False).run()
+    again = Trainer(config, task, progress=False)
+    again.restore()
+    assert again.train()["tokens_per_second"] is None
 
 
 def test_a_finished_run_resumes_to_nothing(task, tmp_path):
