@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from minimoe import Tensor, ops
+from minimoe.moe import build_plan
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ def ones(*shape, dtype="float32"):
 
 integers, halves, booleans = ones(3, dtype="int64"), ones(3, dtype="float16"), ones(3, dtype="bool")
 classes = np.array([0, 1])
+
+# two tokens, two experts: token 0 goes to both, token 1 to expert 1
+PLAN = build_plan(np.array([0, 2, 3], np.int32), np.array([0, 1, 1], np.int32), 2)
 
 ERRORS = [
     # shapes that do not broadcast
@@ -127,6 +131,27 @@ ERRORS = [
       for p in (-0.1, 1.5, float("nan"))],
     Error("dropout", [ones(3)], ValueError, "dropout: p is 0.5 and rng is None"),
     Error("dropout", [ones(3)], TypeError, "dropout: rng is a RandomState", {"rng": np.random.RandomState(0)}),
+    # attention and experts
+    Error("attention", [ones(3, 2), ones(3, 2), [[1.0]]], TypeError, "attention: v is a list"),
+    Error("attention", [ones(3, 2), ones(3, 2).astype(float), ones(3, 2)], TypeError, "q is float32, k is float64"),
+    Error("attention", [ones(3, 2).astype(int)] * 3, TypeError, "attention: q is int64"),
+    Error("attention", [ones(3, 0)] * 3, ValueError, r"attention: q is \(3, 0\).* d of at least 1"),
+    Error("attention", [ones(3, 2), ones(4, 2), ones(3, 2)], ValueError, r"attention: q is \(3, 2\), k is \(4, 2\)"),
+    Error("attention", [ones(2, 3, 2)] * 3, ValueError, r"mask is \(3, 3\)", {"mask": np.ones((3, 3), bool)}),
+    Error("dispatch", [ones(3, 2), PLAN], ValueError, r"dispatch: x is \(3, 2\); this plan needs \(2, d\)"),
+    Error("dispatch", [[[1.0]], PLAN], TypeError, "dispatch: x is a list"),
+    Error("combine", [ones(2, 2), ones(3), PLAN], ValueError, r"combine: u is \(2, 2\); this plan needs \(3, d\)"),
+    Error("combine", [ones(3, 2), ones(2), PLAN], ValueError, r"combine: gates is \(2,\); the plan has 3"),
+    Error("combine", [ones(3, 2), ones(3).astype(float), PLAN], TypeError, "u is float32, gates is float64"),
+    Error("select_gates", [ones(2, 3), PLAN], ValueError, r"probabilities is \(2, 3\); the plan needs \(2, 2\)"),
+    Error("select_gates", [ones(2, 2), PLAN], ValueError, "form 'sum' is not one of raw", {"form": "sum"}),
+    Error("grouped_linear", [ones(3, 2), ones(2, 3, 4), None, PLAN.offsets], ValueError, r"x is \(3, 2\) and weight"),
+    Error("grouped_linear", [ones(3, 2), ones(2, 2, 4), ones(4), PLAN.offsets], ValueError, r"bias is \(4,\)"),
+    Error("grouped_linear", [ones(4, 2), ones(2, 2, 4), None, PLAN.offsets], ValueError, "must rise from 0 to 4"),
+    Error("expert_ffn", [ones(3, 2), ones(2, 2, 4), ones(2, 4), ones(2, 4, 3), ones(2, 2), PLAN.offsets], ValueError,
+          r"expert_ffn: w1 is \(2, 2, 4\), w2 is \(2, 4, 3\)"),
+    Error("expert_ffn", [ones(3, 2), ones(2, 2, 4), ones(2, 4), ones(2, 4, 2), ones(2, 2), PLAN.offsets], ValueError,
+          "activation 'swish' is not one of", {"activation": "swish"}),
 ]
 
 

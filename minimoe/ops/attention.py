@@ -5,6 +5,7 @@ import math
 
 from minimoe import kernels
 from minimoe.autograd import op
+from minimoe.ops.checks import same_float
 from minimoe.ops.dropout import draw_mask
 
 
@@ -17,7 +18,8 @@ def attention(xp, q, k, v, mask=None, dropout_p=0.0, rng=None, scale=None):
     broadcastable to P, True where the query may see the key. A query with no live key gets P = 0 and O = 0, and all
     its gradients are 0. `scale`: default 1/sqrt(d_h). Dropout D with probability `dropout_p` draws from `rng`, a host
     generator. O (..., Sq, d_h), P (..., Sq, Sk). Source: arXiv 1706.03762 eq. 1; that importance is read from P before
-    dropout is assumed. Raises ValueError for shapes that do not fit, TypeError for a mask that is not bool.
+    dropout is assumed. Raises ValueError for shapes that do not fit, TypeError for a mask that is not bool
+    and unless q, k and v are all float32 or all float64.
     """
     _check(q, k, v)
     live = _live(xp, mask, q.shape, k.shape[-2])
@@ -48,11 +50,12 @@ def attention(xp, q, k, v, mask=None, dropout_p=0.0, rng=None, scale=None):
 
 
 def _check(q, k, v) -> None:
+    same_float("attention", q=q, k=k, v=v)
     fits = (q.ndim >= 2 and q.ndim == k.ndim and q.shape[:-2] == k.shape[:-2] and q.shape[-1] == k.shape[-1]
-            and k.shape == v.shape[:-1] + k.shape[-1:] and v.ndim == k.ndim)
+            and k.shape == v.shape[:-1] + k.shape[-1:] and v.ndim == k.ndim and q.shape[-1] > 0)
     if not fits:
         raise ValueError(f"attention: q is {q.shape}, k is {k.shape}, v is {v.shape}; they must be (..., Sq, d), "
-                         "(..., Sk, d) and (..., Sk, dv) with equal leading axes")
+                         "(..., Sk, d) and (..., Sk, dv) with equal leading axes and d of at least 1")
 
 
 def _live(xp, mask, q_shape, keys: int):

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from minimoe import kernels
 from minimoe.autograd import op
+from minimoe.ops.checks import same_float
 
 GATE_FORMS = ("raw", "renorm", "equal")
 
@@ -13,6 +14,7 @@ def dispatch(xp, x, plan):
 
     `plan`: a RoutingPlan. The backward is a combine with gates of 1. Raises ValueError when x has not plan's N rows.
     """
+    same_float("dispatch", x=x)
     _check_rows("dispatch", "x", x, plan.row_ptr.size - 1)
     y = kernels.of(x).gather_rows(x, plan.token[plan.perm])                             # (kept, d)
 
@@ -28,6 +30,7 @@ def combine(xp, u, gates, plan):
 
     A token without any gets 0. Raises ValueError when u or gates do not fit the plan.
     """
+    same_float("combine", u=u, gates=gates)
     _check_rows("combine", "u", u, plan.perm.size)
     if gates.shape != plan.expert.shape:
         raise ValueError(f"combine: gates is {gates.shape}; the plan has {plan.expert.size} assignments")
@@ -48,6 +51,7 @@ def select_gates(xp, probabilities, plan, form="raw", renorm_after_drop=False):
     `renorm_after_drop` over those that were kept; "equal": 1/K_i, no gradient. A dropped assignment gets 0 and no
     gradient. Raises ValueError for another form and for probabilities that do not fit the plan.
     """
+    same_float("select_gates", probabilities=probabilities)
     n, n_experts = plan.row_ptr.size - 1, plan.counts.size
     if form not in GATE_FORMS:
         raise ValueError(f"select_gates: form {form!r} is not one of {', '.join(GATE_FORMS)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 from minimoe import kernels
 from minimoe.autograd import op
 from minimoe.ops.activations import ACTIVATIONS
+from minimoe.ops.checks import same_float
 from minimoe.ops.dropout import draw_mask
 
 
@@ -38,6 +39,7 @@ def expert_ffn(xp, x, w1, b1, w2, b2, offsets, activation="gelu", dropout_p=0.0,
     without rows gets gradients of zeros. Raises ValueError for shapes that do not fit and unknown activations.
     """
     _check("expert_ffn", x, w1, b1, offsets)
+    same_float("expert_ffn", x=x, w2=w2, b2=b2)
     if activation not in ACTIVATIONS:
         raise ValueError(f"expert_ffn: activation {activation!r} is not one of {', '.join(ACTIVATIONS)}")
     if w2.shape != (w1.shape[0], w1.shape[2], w1.shape[1]) or b2.shape != (w1.shape[0], w1.shape[1]):
@@ -79,6 +81,7 @@ def expert_ffn(xp, x, w1, b1, w2, b2, offsets, activation="gelu", dropout_p=0.0,
 
 
 def _check(name: str, x, weight, bias, offsets) -> None:
+    same_float(name, x=x, weight=weight, bias=bias)
     if x.ndim != 2 or weight.ndim != 3 or x.shape[1] != weight.shape[1]:
         raise ValueError(f"{name}: x is {x.shape} and weight is {weight.shape}; they must be (A, d) and (E, d, f)")
     if bias is not None and bias.shape != (weight.shape[0], weight.shape[2]):

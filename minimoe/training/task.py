@@ -32,6 +32,7 @@ class Task:
     validation: Encoded
     test: Encoded
     test_data: Dataset
+    second_test: Encoded | None = None      # MNLI's mismatched development split
 
     def facts(self) -> dict:
         """What a checkpoint keeps of the task."""
@@ -57,7 +58,10 @@ def prepare_task(config: TrainConfig) -> Task:
     else:
         tokenizer = tokenizer_class(config.tokenizer).train(train.texts(), config.vocab_size)
     encoded = (encode_dataset(data, tokenizer, config.max_length) for data in (train, validation, test))
-    return Task(whole.name, whole.n_classes, whole.metrics, whole.label_names, tokenizer, *encoded, test)
+    second = None
+    if config.task == "mnli":
+        second = encode_dataset(load_split(config, "dev_mismatched"), tokenizer, config.max_length)
+    return Task(whole.name, whole.n_classes, whole.metrics, whole.label_names, tokenizer, *encoded, test, second)
 
 
 def start_from(config: TrainConfig) -> tuple[TrainConfig, Checkpoint]:

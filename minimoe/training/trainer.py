@@ -8,6 +8,7 @@ from minimoe.models import SequenceClassifier
 from minimoe.training.config import TrainConfig
 from minimoe.training.evaluate import Evaluation, evaluate
 from minimoe.training.loop import Loop
+from minimoe.training.metrics import score
 from minimoe.training.task import Task, prepare_task, start_from
 
 
@@ -30,6 +31,7 @@ class Trainer(Loop):
         batches = -(-len(self.lengths) // config.batch_size)
         super().__init__(config, model, self.task.tokenizer, self.task.facts(), batches, progress)
         self.evaluation: Evaluation | None = None
+        self.second: dict[str, float] = {}          # metrics of MNLI's mismatched split
 
     def train(self) -> dict:
         """Trains, evaluates on the test split (the development split of GLUE) and returns the figures.
@@ -39,6 +41,8 @@ class Trainer(Loop):
         with blas_threads(self.config.threads):
             self.run()
             self.evaluation = evaluate(self.model, self.task.test, self.task.metrics)
+            if self.task.second_test is not None:
+                self.second = evaluate(self.model, self.task.second_test, self.task.metrics).metrics
         return self.figures()
 
     def epoch_batches(self) -> list:
@@ -69,9 +73,10 @@ class Trainer(Loop):
     def figures(self) -> dict:
         """Plain numbers of the finished run."""
         e = self.evaluation
+        metrics = e.metrics | {f"{name}_mismatched": value for name, value in self.second.items()}
         return {
             "task": self.task.name, "router": self.config.router, "metric": "+".join(self.task.metrics),
-            "score": e.score, "metrics": e.metrics, "mean_experts_per_token": e.mean_experts_per_token,
+            "score": score(metrics), "metrics": metrics, "mean_experts_per_token": e.mean_experts_per_token,
             "k_histogram": [sum(column) for column in zip(*(s["k_hist"] for s in e.layer_stats), strict=True)],
             "expert_load": [sum(column) for column in zip(*(s["expert_load"] for s in e.layer_stats), strict=True)],
             "layers": e.layer_stats,

@@ -226,3 +226,15 @@ def test_the_figures_have_the_public_keys_and_add_up(task):
     assert assigned == sum(figures["expert_load"])
     assert figures["mean_experts_per_token"] == pytest.approx(assigned / sum(figures["k_histogram"]))
     assert json.loads(json.dumps(figures)) == figures
+
+
+def test_mnli_is_scored_on_matched_and_mismatched(tmp_path):
+    folder = tmp_path / "MNLI"
+    folder.mkdir()
+    labels = ["entailment", "neutral", "contradiction"]
+    for name, shift in (("train", 0), ("dev_matched", 0), ("dev_mismatched", 1)):
+        rows = [f"{i}\tone {labels[i % 3]}\ttwo\t{labels[(i + shift) % 3]}" for i in range(30)]
+        (folder / f"{name}.tsv").write_text("\n".join(["index\tsentence1\tsentence2\tgold_label", *rows]) + "\n")
+    config = replace(CONFIG, task="mnli", data_dir=str(tmp_path), epochs=15, lr=1e-2, dropout=0.0, router_options={})
+    figures = Trainer(config, progress=False).train()
+    assert figures["metrics"] == {"accuracy": 1.0, "accuracy_mismatched": 0.0} and figures["score"] == 0.5
