@@ -22,8 +22,10 @@ PLANS = {"": plan([[0, 1], [2], [2, 0, 1], []], 4),
          "no token": plan([], 3)}
 
 
-def expert_weights(n_experts: int, d: int, f: int):
-    return [normal(n_experts, d, f), normal(n_experts, f), normal(n_experts, f, d), normal(n_experts, d)]
+def expert_weights(n_experts: int, d: int, f: int, hidden: int | None = None):
+    """`hidden`: width before the activation, 2 f for a gated one."""
+    hidden = hidden or f
+    return [normal(n_experts, d, hidden), normal(n_experts, hidden), normal(n_experts, f, d), normal(n_experts, d)]
 
 
 CASES = [
@@ -49,6 +51,8 @@ CASES = [
     Case("grouped_linear", of(normal(0, 3), normal(2, 3, 2), normal(2, 2), fixed([0, 0, 0])), note="no row"),
     *[Case("expert_ffn", of(normal(5, 2), *expert_weights(3, 2, 3), fixed([0, 2, 2, 5])), {"activation": activation},
            activation) for activation in ("gelu", "gelu_tanh", "relu")],
+    *[Case("expert_ffn", of(normal(5, 2), *expert_weights(3, 2, 3, hidden=6), fixed([0, 2, 2, 5])),
+           {"activation": activation}, activation) for activation in ("geglu", "reglu")],
     Case("expert_ffn", of(normal(4, 2), *expert_weights(2, 2, 3), fixed([0, 1, 4])), {"dropout_p": 0.4, "rng": 1},
          "dropout"),
     Case("expert_ffn", of(normal(0, 2), *expert_weights(2, 2, 3), fixed([0, 0, 0])), note="no row"),

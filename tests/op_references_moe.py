@@ -61,7 +61,12 @@ def grouped_linear(x, weight, bias, offsets):
 
 
 def expert_ffn(x, w1, b1, w2, b2, offsets, activation="gelu", dropout_p=0.0, rng=None):
-    phi = {"gelu": gelu, "gelu_tanh": lambda h: gelu(h, "tanh"), "relu": lambda h: np.where(h > 0, h, 0)}[activation]
+    def relu(h):
+        return np.where(h > 0, h, 0)
+
+    phi = {"gelu": gelu, "gelu_tanh": lambda h: gelu(h, "tanh"), "relu": relu,
+           "geglu": lambda h: gelu(h[:, :h.shape[1] // 2]) * h[:, h.shape[1] // 2:],
+           "reglu": lambda h: relu(h[:, :h.shape[1] // 2]) * h[:, h.shape[1] // 2:]}[activation]
     hidden = phi(grouped_linear(x, w1, b1, offsets))
     if dropout_p:
         hidden = hidden * np.reshape(mask(hidden.size, dropout_p, rng), hidden.shape)

@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 
 from minimoe.moe.make import ROUTERS
-from minimoe.ops.activations import ACTIVATIONS
+from minimoe.ops.activations import ACTIVATIONS, GATED
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,12 @@ class EncoderConfig:
         return self.n_experts > 0 and (layer + 1) % self.moe_every == 0
 
     def flops_per_token(self, mean_experts: float, length: float) -> float:
-        """Multiply-adds counted as 2, forward, all layers: 8 d^2 + 4 n d + 4 d f K + 2 d E, n = live keys per row.
+        """Multiply-adds counted as 2, forward, all layers: 8 d^2 + 4 n d + 4 d f K + 2 d E, n = live keys per row, and
+        6 d f K for a gated activation.
 
         mean_experts: kept assignments per real token and expert layer. Embeddings and the head are not counted.
         """
-        d, f = self.d_model, self.d_ff
+        d, f = self.d_model, self.d_ff * (1.5 if self.activation in GATED else 1)      # a gate: three products, not two
         attention = 8 * d * d + 4 * length * d
         with_experts = sum(self.has_experts(layer) for layer in range(self.n_layers))
         return (self.n_layers * attention + (self.n_layers - with_experts) * 4 * d * f

@@ -6,13 +6,15 @@ import numpy as np
 from minimoe import ops
 from minimoe.nn.init import generator, truncated_normal
 from minimoe.nn.module import Module, Parameter
+from minimoe.ops.activations import hidden_width
 from minimoe.tensor import Tensor
 
 
 class Experts(Module):
     """u_s = phi(x_s W1_e + b1_e) W2_e + b2_e for rows sorted by expert.
 
-    Parameters w1 (E, d_model, d_ff), b1 (E, d_ff), w2 (E, d_ff, d_model), b2 (E, d_model); every expert is drawn
+    Parameters w1 (E, d_model, d_ff), b1 (E, d_ff), w2 (E, d_ff, d_model), b2 (E, d_model), with w1 and b1
+    twice as wide for a gated activation; every expert is drawn
     independently from `rng` by the rule of minimoe.nn.init. In training phi(...) passes dropout with probability
     `dropout`, drawn from `dropout_rng`.
     """
@@ -23,8 +25,9 @@ class Experts(Module):
         rng = generator(rng, "Experts")
         self.activation, self.dropout = activation, dropout
         self.dropout_rng = rng.spawn(1)[0] if dropout_rng is None else generator(dropout_rng, "Experts")
-        self.w1 = Parameter(truncated_normal(rng, (n_experts, d_model, d_ff), fan_in=d_model))
-        self.b1 = Parameter(np.zeros((n_experts, d_ff), np.float32))
+        hidden = hidden_width(activation, d_ff)
+        self.w1 = Parameter(truncated_normal(rng, (n_experts, d_model, hidden), fan_in=d_model))
+        self.b1 = Parameter(np.zeros((n_experts, hidden), np.float32))
         self.w2 = Parameter(truncated_normal(rng, (n_experts, d_ff, d_model), fan_in=d_ff))
         self.b2 = Parameter(np.zeros((n_experts, d_model), np.float32))
 

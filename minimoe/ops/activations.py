@@ -5,7 +5,8 @@
     y, slope_times = ACTIVATIONS["gelu"](xp, x)         # y: a fresh array; x is only read
     gx = slope_times(gy)                                # a fresh array; gy is only read; may be called once or never
 
-x is float32 or float64 of any shape and any strides; y and gx have its shape and dtype.
+x is float32 or float64 of any shape and any strides; y and gx have its shape and dtype. "geglu" and "reglu" are gated:
+their y is half as wide as x.
 """
 from __future__ import annotations
 
@@ -134,4 +135,29 @@ def _gelu_tanh_block(xp, x, y, slope):
     xp.multiply(x, th, out=y)
 
 
-ACTIVATIONS = {"gelu": _gelu, "gelu_tanh": _gelu_tanh, "relu": _relu}
+def _gated(phi):
+    """y = phi(first half) * second half along the last axis: (..., 2 f) -> (..., f)."""
+    def activation(xp, x):
+        f = x.shape[-1] // 2
+        value = x[..., f:]
+        gate, slope_times = phi(xp, x[..., :f])
+
+        def backward(gy):
+            gx = xp.empty_like(x)
+            gx[..., :f] = slope_times(gy * value)
+            gx[..., f:] = gy * gate
+            return gx
+
+        return gate * value, backward
+
+    return activation
+
+
+# The gated ones need a hidden layer of twice the width. Source: Shazeer, arXiv 2002.05202, equation 5.
+GATED = {"geglu": _gated(_gelu), "reglu": _gated(_relu)}
+ACTIVATIONS = {"gelu": _gelu, "gelu_tanh": _gelu_tanh, "relu": _relu, **GATED}
+
+
+def hidden_width(activation: str, d_ff: int) -> int:
+    """Width of what goes into an activation whose result is d_ff wide."""
+    return 2 * d_ff if activation in GATED else d_ff

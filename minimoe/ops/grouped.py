@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from minimoe import kernels
 from minimoe.autograd import op
-from minimoe.ops.activations import ACTIVATIONS
+from minimoe.ops.activations import ACTIVATIONS, hidden_width
 from minimoe.ops.checks import same_float
 from minimoe.ops.dropout import draw_mask
 
@@ -34,7 +34,8 @@ def expert_ffn(xp, x, w1, b1, w2, b2, offsets, activation="gelu", dropout_p=0.0,
     """u_s = D(phi(x_s W1_e + b1_e)) W2_e + b2_e: every expert's feed-forward block on its own rows, as one operation.
 
     x (A, d) sorted by expert; w1 (E, d, f), b1 (E, f), w2 (E, f, d), b2 (E, d); offsets int (E+1,) -> (A, d).
-    `activation`: a name of minimoe.ops.activations.ACTIVATIONS. D: dropout with probability `dropout_p`, drawn from
+    `activation`: a name of minimoe.ops.activations.ACTIVATIONS; for the gated ones, phi(g) * v with (g, v) = x W1 + b1,
+    w1 and b1 are 2 f wide. D: dropout with probability `dropout_p`, drawn from
     the host generator `rng`. Work grows with A, the rows that were chosen, never with tokens times experts. An expert
     without rows gets gradients of zeros. Raises ValueError for shapes that do not fit and unknown activations.
     """
@@ -42,12 +43,14 @@ def expert_ffn(xp, x, w1, b1, w2, b2, offsets, activation="gelu", dropout_p=0.0,
     same_float("expert_ffn", x=x, w2=w2, b2=b2)
     if activation not in ACTIVATIONS:
         raise ValueError(f"expert_ffn: activation {activation!r} is not one of {', '.join(ACTIVATIONS)}")
-    if w2.shape != (w1.shape[0], w1.shape[2], w1.shape[1]) or b2.shape != (w1.shape[0], w1.shape[1]):
+    n_experts, d, hidden = w1.shape
+    width = w2.shape[1] if w2.ndim == 3 else -1
+    if hidden != hidden_width(activation, width) or w2.shape != (n_experts, width, d) or b2.shape != (n_experts, d):
         raise ValueError(f"expert_ffn: w1 is {w1.shape}, w2 is {w2.shape}, b2 is {b2.shape}; they must be (E, d, f), "
                          "(E, f, d), (E, d)")
     phi = ACTIVATIONS[activation]
     segments = kernels.of(x).segments(offsets, x.shape[0])
-    keep = draw_mask(xp, (x.shape[0], w1.shape[2]), dropout_p, rng, x.dtype) if dropout_p else None
+    keep = draw_mask(xp, (x.shape[0], width), dropout_p, rng, x.dtype) if dropout_p else None
     u = xp.empty((x.shape[0], w2.shape[2]), x.dtype)
     kept = {}                                       # expert -> (r = D(phi(h)), how to go back through phi)
     for e, lo, hi in segments:                      # an expert's rows stay in the cache from one product to the next

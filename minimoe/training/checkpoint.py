@@ -18,6 +18,7 @@ from minimoe.data.tokenizer import tokenizer_from_dict
 from minimoe.files import write_bytes
 from minimoe.models import EncoderConfig, MaskedLanguageModel, SequenceClassifier
 from minimoe.moe.make import ROUTERS
+from minimoe.ops.activations import hidden_width
 
 FILE = "checkpoint.safetensors"
 MODELS = {"classifier": SequenceClassifier, "language_model": MaskedLanguageModel}
@@ -66,11 +67,11 @@ class Checkpoint:
 
     def _check_sizes(self, config: EncoderConfig) -> None:
         """The large arrays that a configuration asks for must be in the file, before memory is taken for them."""
-        d = config.d_model
+        d, hidden = config.d_model, hidden_width(config.activation, config.d_ff)
         wanted = {"token_embedding.weight": (config.vocab_size, d), "position_embedding.weight": (config.max_length, d)}
         for layer in range(min(config.n_layers, len(self.weights))):
-            experts = (f"layers.{layer}.moe.experts.w1", (config.n_experts, d, config.d_ff))
-            plain = (f"layers.{layer}.feedforward.linear1.weight", (config.d_ff, d))
+            experts = (f"layers.{layer}.moe.experts.w1", (config.n_experts, d, hidden))
+            plain = (f"layers.{layer}.feedforward.linear1.weight", (hidden, d))
             name, shape = experts if config.has_experts(layer) else plain
             wanted[name] = shape
         if self.kind == "classifier":

@@ -224,3 +224,16 @@ def test_flops_per_token_follow_the_formula():
 
 def test_tensors_are_accepted_as_ids():
     assert Encoder(CONFIG)(Tensor(IDS)).hidden.shape == (2, 5, 8)
+
+
+@pytest.mark.parametrize("n_experts", [0, 4])
+@pytest.mark.parametrize("activation", ["geglu", "reglu"])
+def test_gated_activations_train_in_experts_and_dense_blocks_and_cost_a_half_more(activation, n_experts):
+    config = EncoderConfig.from_dict(CONFIG.to_dict() | {"activation": activation, "n_experts": n_experts})
+    plain = EncoderConfig.from_dict(config.to_dict() | {"activation": "gelu"})
+    model = SequenceClassifier(config)
+    model.loss(IDS, np.array([2, 0])).backward()
+    hidden = "layers.0.moe.experts.w1" if n_experts else "layers.0.feedforward.linear1.weight"
+    p = dict(model.named_parameters())[hidden]
+    assert p.grad.any() and 2 * CONFIG.d_ff in p.shape
+    assert config.flops_per_token(1, 5) - plain.flops_per_token(1, 5) == 2 * 2 * CONFIG.d_model * CONFIG.d_ff

@@ -7,6 +7,7 @@ from every_router import EVERY, ROUTERS, D, E, aux, backward, batch, layer_given
 from moe_oracle import gelu
 
 from minimoe import Tensor
+from minimoe.models import Encoder, EncoderConfig
 from minimoe.moe import MoELayer, build_plan
 from minimoe.moe.plan import scan_counts
 
@@ -32,6 +33,15 @@ def test_no_assignments_give_an_output_of_zeros(name):
     x, importance, mask = batch(lengths=(2, 2))
     y, routing = layer_of(name, dtype="float32")(Tensor(x.astype(np.float32)), 0 * importance, ~mask)
     assert y.data.shape == x.shape and y.dtype == np.float32 and not y.data.any() and routing.plan.expert.size == 0
+
+
+@pytest.mark.parametrize("shape", [(2, 0), (0, 3), (0, 0)], ids=str)
+def test_a_model_takes_a_batch_without_tokens(shape):
+    model = Encoder(EncoderConfig(vocab_size=9, d_model=8, n_heads=2, d_ff=4, n_experts=4, n_layers=2))
+    output = model(np.zeros(shape, int))
+    (output.hidden.sum() + output.aux_loss).backward()
+    assert output.hidden.shape == (*shape, 8) and output.aux_loss.item() == 0
+    assert [r.stats["assignments"] for r in output.routings] == [0, 0]
 
 
 # ---- row: float16

@@ -201,6 +201,15 @@ def test_attention_with_rows_that_see_nothing(mask, dropout):
         assert not tensors[1].grad[dead].any() and not tensors[2].grad[dead].any()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("mask", [None, np.array([[True, True, False]])], ids=["", "mask"])
+def test_attention_survives_scores_that_exp_would_not(dtype, mask):
+    q = np.full((1, 1, 3, 2), 3000.0, dtype)
+    k = np.array([[2., 0.], [1., 0.], [3., 0.]], dtype).reshape(1, 1, 3, 2)
+    _, p = ops.attention(q, k, k, mask, scale=1.0)
+    assert p.data[0, 0, 0].tolist() == ([0, 0, 1] if mask is None else [1, 0, 0])
+
+
 def test_attention_has_the_documented_gradient():
     random = np.random.default_rng(0)
     q, k, v = (Tensor(a, requires_grad=True) for a in random.standard_normal((3, 1, 1, 3, 4)))

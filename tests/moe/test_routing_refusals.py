@@ -136,3 +136,17 @@ def test_the_figures_of_several_calls_add_up_to_those_of_one_call(lengths):
     assert pooled.keys() == whole.keys()
     for name, value in whole.items():
         np.testing.assert_allclose(pooled[name], value, rtol=1e-12, atol=1e-15, err_msg=name)
+
+
+def test_the_losses_and_figures_of_a_single_token_by_hand():
+    p = np.array([[.5, .3, .2]])
+    routing = route(Tensor(np.log(p) + 1), np.array([1]), balance_weight=0.1, z_weight=0.2, entropy_weight=0.4)
+    np.testing.assert_allclose(routing.balance_loss.item(), 0.1 * 3 * .5, rtol=1e-6)
+    np.testing.assert_allclose(routing.z_loss.item(), 0.2, rtol=1e-6)                   # logsumexp is 1
+    np.testing.assert_allclose(routing.entropy_loss.item(), -0.4 * (p * np.log(p)).sum(), rtol=1e-6)
+    masked = route(Tensor(np.log(np.repeat(p, 2, axis=0)) + 1), np.array([1, 1]), mask=np.array([True, False]),
+                   balance_weight=0.1, z_weight=0.2, entropy_weight=0.4)
+    np.testing.assert_allclose(masked.aux_loss.item(), routing.aux_loss.item(), rtol=1e-12)
+    assert routing.stats["mean_k"] == 1 and masked.stats["mean_k"] == 1
+    np.testing.assert_allclose(pool_stats([routing.stats])["mean_probability"], p[0])
+    np.testing.assert_allclose(routing.stats["balance"], 1.5)

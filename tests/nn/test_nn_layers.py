@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from minimoe import Tensor, gradcheck
+from minimoe import Tensor, gradcheck, ops
 from minimoe.nn import Dropout, Embedding, FeedForward, LayerNorm, Linear, Parameter, RMSNorm
 from minimoe.optim import AdamW
 
@@ -197,3 +197,12 @@ def test_feedforward_applies_the_activation_it_was_given(activation, at_one):
     layer.load_state_dict({"linear1.weight": [[1.0]], "linear1.bias": [0.0], "linear2.weight": [[1.0]],
                            "linear2.bias": [0.0]})
     assert layer(Tensor([[1.0]])).item() == pytest.approx(at_one, abs=1e-6)
+
+
+@pytest.mark.parametrize("activation, phi", [("geglu", ops.gelu), ("reglu", ops.relu)])
+def test_a_gated_feed_forward_multiplies_the_halves_of_its_hidden_layer(activation, phi):
+    layer = FeedForward(3, 4, activation, rng=0)
+    x = np.random.default_rng(0).standard_normal((2, 3)).astype(np.float32)
+    h = x @ layer.linear1.weight.data.T + layer.linear1.bias.data
+    expected = (phi(Tensor(h[:, :4])).data * h[:, 4:]) @ layer.linear2.weight.data.T + layer.linear2.bias.data
+    np.testing.assert_allclose(layer(Tensor(x)).data, expected, rtol=1e-5, atol=1e-7)
