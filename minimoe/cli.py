@@ -15,6 +15,7 @@ from minimoe.training.config import PretrainConfig, RunConfig, TrainConfig
 from minimoe.training.values import parse_toml
 
 MODEL_WORDS = "folder written by `minimoe train --out`"
+PACKAGED = "; default: the sentiment model in the package"
 
 
 class Parser(argparse.ArgumentParser):
@@ -40,8 +41,8 @@ def run(argv: list[str]) -> int:
         command, values = parse(argv)
         from minimoe import commands  # late, so that --help and usage errors answer at once
         return getattr(commands, command)(**values)
-    except KeyboardInterrupt:
-        return say("interrupted", 130)
+    except KeyboardInterrupt as error:
+        return say(f"interrupted; {error}" if str(error) else "interrupted", 130)
     except FloatingPointError as error:
         return say(error, 1)
     except (ValueError, TypeError, ImportError, RuntimeError) as error:
@@ -108,7 +109,7 @@ def build_parser() -> Parser:
     add_run_options(pretrain, PretrainConfig)
 
     evaluate = add(commands, "evaluate", "score a checkpoint")
-    evaluate.add_argument("--checkpoint", required=True, help=MODEL_WORDS)
+    evaluate.add_argument("--checkpoint", help=MODEL_WORDS + PACKAGED)
     evaluate.add_argument("--task", help="default: the task it was trained on")
     evaluate.add_argument("--data-dir", help="folder with the GLUE files")
     evaluate.add_argument("--split", help="default: test for a built-in task, dev for GLUE")
@@ -117,13 +118,13 @@ def build_parser() -> Parser:
     predict = add(commands, "predict", "classify a text, or fill the [MASK]s of one")
     predict.add_argument("text")
     predict.add_argument("pair", nargs="?", help="second text, for tasks on pairs")
-    predict.add_argument("--checkpoint", required=True, help=MODEL_WORDS)
+    predict.add_argument("--checkpoint", help=MODEL_WORDS + PACKAGED)
     add_router(predict)
 
     inspect = add(commands, "inspect", "show how many experts each word of a text gets")
     inspect.add_argument("text")
     inspect.add_argument("pair", nargs="?", help="second text, for tasks on pairs")
-    inspect.add_argument("--checkpoint", help=MODEL_WORDS + "; default: the sentiment model in the package")
+    inspect.add_argument("--checkpoint", help=MODEL_WORDS + PACKAGED)
     inspect.add_argument("--plot", metavar="FILE", help="draw it: .png, .svg or .pdf")
     inspect.add_argument("--export", metavar="FILE.csv", help="write one row per assignment")
     add_router(inspect)
@@ -174,11 +175,21 @@ def add_run_options(parser: Parser, config: type[RunConfig]) -> None:
         if f.name in have or f.name == "router_options":
             continue
         kind = next(types[part] for part in f.type.split(" | ") if part in types)
-        default = "" if f.default is None else f" (default {f.default})"
+        default = f" (default {default_of(config, f)})" if default_of(config, f) is not None else ""
         parser.add_argument("--" + f.name.replace("_", "-"), type=kind, help=HELP.get(f.name, "") + default)
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out, if there is one")
     parser.add_argument("--router-option", dest="router_options", action="append", type=key_value,
-                        metavar="KEY=VALUE", help="any keyword of the router; repeatable")
+                        metavar="KEY=VALUE", help="any keyword of the router, VALUE as JSON, as in levels=[1,2,4]; "
+                        "repeatable; in TOML a table [router_options]")
+
+
+def default_of(config: type[RunConfig], f) -> str | None:
+    """A key's default in words; the sizes of a TrainConfig depend on the task."""
+    if f.default is not None:
+        return str(f.default)
+    tables = [getattr(config, name, {}) for name in ("BUILTIN_DEFAULTS", "GLUE_DEFAULTS", "DEFAULTS")]
+    found = [table[f.name] for table in tables if f.name in table]
+    return " or for GLUE ".join(dict.fromkeys(map(str, found))) or None
 
 
 def key_value(text: str) -> tuple[str, object]:

@@ -22,6 +22,8 @@ def write_bytes(path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error       # not the temporary name
     finally:
         temporary.unlink(missing_ok=True)
 

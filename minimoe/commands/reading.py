@@ -22,8 +22,8 @@ PICTURES = (".png", ".svg", ".pdf")
 PACKAGED = Path(minimoe.__file__).parent / "assets" / "sentiment"
 
 
-def evaluate(checkpoint, task=None, data_dir=None, split=None, router=None, backend="numpy", threads=None, json=None,
-             seed=0, quiet=True) -> int:
+def evaluate(checkpoint=None, task=None, data_dir=None, split=None, router=None, backend="numpy", threads=None,
+             json=None, seed=0, quiet=True) -> int:
     """Scores a checkpoint on a split."""
     found = _classifier(checkpoint)
     task = task or found.task.get("name")
@@ -31,9 +31,9 @@ def evaluate(checkpoint, task=None, data_dir=None, split=None, router=None, back
     check_writable(json)
     model = found.model(router, backend)
     data = load_split(config, split or ("test" if config.builtin else "dev"))
-    if data.n_classes != model.config.n_classes:
-        raise ValueError(f"{checkpoint}: trained for {found.task.get('name')} with {model.config.n_classes} classes; "
-                         f"{task} has {data.n_classes}")
+    if list(data.label_names) != found.task["label_names"]:
+        raise ValueError(f"{found.path}: trained for {found.task.get('name')}, whose labels are "
+                         f"{', '.join(found.task['label_names'])}; {task} has {', '.join(data.label_names)}")
     with blas_threads(threads):
         result = evaluate_model(model, encode_dataset(data, found.tokenizer, model.config.max_length), data.metrics)
     for name, value in result.metrics.items():
@@ -45,11 +45,12 @@ def evaluate(checkpoint, task=None, data_dir=None, split=None, router=None, back
     return 0
 
 
-def predict(text, checkpoint, pair=None, router=None, backend="numpy", threads=None, json=None, seed=0,
+def predict(text, checkpoint=None, pair=None, router=None, backend="numpy", threads=None, json=None, seed=0,
             quiet=True) -> int:
     """Classifies one text, or scores one pair; a language model fills every [MASK]."""
     found = _open(checkpoint)
     check_writable(json)
+    _check_pair(found, pair)
     with blas_threads(threads):
         reading = read_sentence(found.model(router, backend), found.tokenizer, text, pair)
     values = _answer(found, reading) if found.kind == "classifier" else _fill(found, reading)
@@ -63,11 +64,12 @@ def predict(text, checkpoint, pair=None, router=None, backend="numpy", threads=N
 def inspect(text, pair=None, checkpoint=None, plot=None, export=None, router=None, backend="numpy", threads=None,
             json=None, seed=0, quiet=True) -> int:
     """Shows the experts of every token, and the state of the routing."""
-    found = _open(PACKAGED if checkpoint is None else checkpoint)
+    found = _open(checkpoint)
     for path in (plot, export, json):
         check_writable(path)
     if plot and Path(plot).suffix.lower() not in PICTURES:
         raise ValueError(f"--plot {plot}: the name must end in {', '.join(PICTURES)}")
+    _check_pair(found, pair)
     with blas_threads(threads):
         model = found.model(router, backend)
         reading = read_sentence(model, found.tokenizer, text, pair)
@@ -80,9 +82,11 @@ def inspect(text, pair=None, checkpoint=None, plot=None, export=None, router=Non
     for line in describe_layers([routing.stats for routing in reading.routings], k_ranges(model)):
         print(line)
     if plot:
-        _draw(reading, plot)
+        _draw(reading, model.config.n_experts, plot)
+        print(f"written: {plot}")
     if export:
         write_text(export, _assignments(reading))
+        print(f"written: {export}")
     if json:
         write_json(json, {"tokens": reading.tokens, "k": [k.tolist() for k in reading.k], "unknown": reading.unknown,
                           "importance": [i.tolist() if i is not None else None for i in reading.importance]})
@@ -90,18 +94,25 @@ def inspect(text, pair=None, checkpoint=None, plot=None, export=None, router=Non
 
 
 def _open(path) -> Checkpoint:
-    """A checkpoint that can read a text."""
-    found = load_checkpoint(path)
+    """A checkpoint that can read a text; None is the one in the package."""
+    found = load_checkpoint(PACKAGED if path is None else path)
     if found.tokenizer is None or (found.kind == "classifier" and "label_names" not in found.task):
-        raise ValueError(f"{path}: saved without a tokenizer or without the names of its labels, so it reads no text")
+        raise ValueError(f"{found.path}: saved without a tokenizer or the names of its labels, so it reads no text")
     return found
 
 
 def _classifier(path) -> Checkpoint:
     found = _open(path)
     if found.kind != "classifier":
-        raise ValueError(f"{path}: this is a {found.kind.replace('_', ' ')}, not a classifier")
+        raise ValueError(f"{found.path}: this is a {found.kind.replace('_', ' ')}, not a classifier")
     return found
+
+
+def _check_pair(found: Checkpoint, pair: str | None) -> None:
+    """A task on pairs needs two texts, any other one."""
+    pairs = found.task.get("pairs")
+    if pairs is not None and pairs != (pair is not None):
+        raise ValueError(f"{found.path}: {found.task['name']} reads {'two texts, give both' if pairs else 'one text'}")
 
 
 def _answer(found: Checkpoint, reading: Reading) -> dict:
@@ -130,14 +141,16 @@ def _fill(found: Checkpoint, reading: Reading, best: int = 5) -> dict:
 
 
 def _say_unknown(reading: Reading) -> None:
+    if reading.cut:
+        print(f"cut to the model's {len(reading.ids)} tokens; {reading.cut} were left out")
     if reading.unknown:
         print(f"unknown to this vocabulary, read as [UNK]: {', '.join(reading.unknown)}")
 
 
-def _draw(reading: Reading, path: str) -> None:
+def _draw(reading: Reading, n_experts: int, path: str) -> None:
     from minimoe import plots
 
-    figure = plots.experts_per_token(reading.tokens, np.stack(reading.k), format="figure")
+    figure = plots.experts_per_token(reading.tokens, np.stack(reading.k), format="figure", k_max=n_experts)
     data = io.BytesIO()
     figure.savefig(data, format=Path(path).suffix.lstrip(".").lower(), dpi=150, bbox_inches="tight")
     write_bytes(path, data.getvalue())

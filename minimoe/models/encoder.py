@@ -17,7 +17,7 @@ from minimoe.nn.norm import LayerNorm
 from minimoe.tensor import Tensor, raw
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Output:
     """What a model answers. hidden (B, S, d) after the final norm; logits (B, n_classes), (B, S, vocab) or None;
     attentions: (B, H, S, S) per layer; routings: one Routing per expert layer."""
@@ -26,6 +26,10 @@ class Output:
     logits: Tensor | None
     attentions: list[Tensor]
     routings: list[Routing]
+
+    def __repr__(self) -> str:
+        logits = "none" if self.logits is None else self.logits.shape
+        return f"Output(hidden {self.hidden.shape}, logits {logits}, {len(self.routings)} routings)"
 
     @property
     def aux_loss(self) -> Tensor:

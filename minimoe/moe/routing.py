@@ -12,7 +12,7 @@ from minimoe.moe.selection import PRIORITIES, expert_capacity, keep_within_capac
 from minimoe.tensor import Tensor, raw
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Routing:
     """N tokens, E experts, A = sum of K assignments. Tensors carry gradients, the rest are plain arrays."""
 
@@ -29,6 +29,10 @@ class Routing:
     k_range: tuple[int, int]   # what the router allows per real token
     clipped: object            # 0-d or int: tokens that asked for more experts than there are
     nonfinite: object          # 0-d or int: tokens skipped for NaN or infinite logits or importance
+
+    def __repr__(self) -> str:
+        return (f"Routing({self.plan.n_tokens} tokens, {self.plan.n_experts} experts, {self.plan.expert.size} "
+                "assignments; see .k, .plan, .gates, .stats)")
 
     @property
     def aux_loss(self) -> Tensor:

@@ -21,6 +21,7 @@ class Reading:
     logits: np.ndarray                       # (n_classes,), or (S, vocab) of a language model
     unknown: list[str]
     ids: list[int]
+    cut: int                                 # tokens of the text that the model has no room for
 
 
 def read_sentence(model, tokenizer, text: str, pair: str | None = None) -> Reading:
@@ -33,7 +34,8 @@ def read_sentence(model, tokenizer, text: str, pair: str | None = None) -> Readi
                        np.array([tokenizer.segments(ids)], np.int32))
     return Reading(tokenizer.tokens(ids), [to_host(r.k) for r in output.routings],
                    [None if r.importance is None else to_host(r.importance) for r in output.routings],
-                   output.routings, to_host(output.logits.data)[0], _unknown(tokenizer, ids, text, pair), ids)
+                   output.routings, to_host(output.logits.data)[0], _unknown(tokenizer, ids, text, pair), ids,
+                   len(tokenizer.encode(text, pair)) - len(ids))
 
 
 def _unknown(tokenizer, ids: list[int], text: str, pair: str | None) -> list[str]:

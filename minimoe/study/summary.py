@@ -35,7 +35,9 @@ def k_ranges(model: Encoder) -> list[tuple[int, int]]:
 
 def deciding_lines(result: dict) -> list[str]:
     """Whether the words that decide the label got more experts than the others; built-in tasks only."""
-    return [f"experts per word by {measure}: {means['deciding']:.2f} on deciding words, {means['others']:.2f} on others"
+    return [f"Experts per word by {measure}: {means['deciding']:.2f} on the words that decide the label, "
+            f"{means['others']:.2f} on the others "
+            f"({'more' if means['deciding'] > means['others'] else 'not more'} on the deciding ones)."
             for measure, means in result["deciding"].items()]
 
 

@@ -58,6 +58,9 @@ class RunConfig:
         for f in fields(self):
             if getattr(self, f.name) is not None or f.default is not None:
                 check_value(f.name, getattr(self, f.name))
+        if self.experts == 0 and self.all_router_options():
+            raise ValueError(f"experts: 0 is the dense model, which has no router; leave out "
+                             f"{', '.join(self.all_router_options())}")
 
     def defaults(self) -> dict:
         """What None means for the keys of this run."""
@@ -78,7 +81,10 @@ class RunConfig:
         """router_options and the options that have a key of their own."""
         named = dict(measure=self.importance, allocation=self.allocation, mean_experts=self.mean_experts,
                      k_min=self.k_min, k_max=self.k_max)
-        return {key: value for key, value in named.items() if value is not None} | self.router_options
+        named = {key: value for key, value in named.items() if value is not None}
+        for key in named.keys() & self.router_options.keys():
+            raise ValueError(f"router_options: {key} is given twice; it has an option of its own, leave it out here")
+        return named | self.router_options
 
     def kept(self) -> dict:
         """The keys that decide the result, as JSON gives them back; of a router of one's own the class name alone."""

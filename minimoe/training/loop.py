@@ -77,6 +77,9 @@ class Loop(ABC):
         if self.config.out:
             Path(self.config.out).mkdir(parents=True, exist_ok=True)
             if not self.step:                       # also shows an unusable folder before the work
+                if (Path(self.config.out) / FILE).exists():
+                    raise ValueError(f"{self.config.out} holds a run already; go on with --resume (in Python: "
+                                     "restore()) or give another --out")
                 self._log_path().write_text("", encoding="utf-8")
         self.model.train()
         with blas_threads(self.config.threads), self._polite_interrupt(), self._bar() as bar:
@@ -129,7 +132,8 @@ class Loop(ABC):
             value = loss.item()
             self._log({"step": self.step, "loss": value, "lr": rate, "gradient_norm": norm,
                        "mean_experts_per_token": experts})
-            bar.set_postfix_str(f"loss {value:.3f}, score {self.best_score or 0:.3f}, {experts:.2f} experts/token, "
+            score = "" if self.best_score is None else f"score {self.best_score:.3f}, "
+            bar.set_postfix_str(f"loss {value:.3f}, {score}{experts:.2f} experts/token, "
                                 f"{self.tokens_per_second():,.0f} tokens/s", refresh=False)
 
     def tokens_per_second(self) -> float | None:
@@ -202,7 +206,8 @@ class Loop(ABC):
         if self.config.out:
             self.save()
         if self.stopping:
-            raise KeyboardInterrupt
+            kept = f"step {self.step} is saved in {self.config.out}, go on with --resume" if self.config.out else ""
+            raise KeyboardInterrupt(kept or "nothing is kept without --out")
 
     @contextmanager
     def _polite_interrupt(self):

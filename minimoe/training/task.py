@@ -37,7 +37,7 @@ class Task:
     def facts(self) -> dict:
         """What a checkpoint keeps of the task."""
         return {"name": self.name, "n_classes": self.n_classes, "metrics": list(self.metrics),
-                "label_names": list(self.label_names)}
+                "label_names": list(self.label_names), "pairs": self.test_data.examples[0].pair is not None}
 
 
 def load_split(config: TrainConfig, split: str) -> Dataset:

@@ -75,7 +75,8 @@ class Trainer(Loop):
         e = self.evaluation
         metrics = e.metrics | {f"{name}_mismatched": value for name, value in self.second.items()}
         return {
-            "task": self.task.name, "router": self.config.router, "metric": "+".join(self.task.metrics),
+            "task": self.task.name, "router": self.config.router if self.config.experts else "dense",
+            "metric": "+".join(self.task.metrics),
             "score": score(metrics), "metrics": metrics, "mean_experts_per_token": e.mean_experts_per_token,
             "k_histogram": [sum(column) for column in zip(*(s["k_hist"] for s in e.layer_stats), strict=True)],
             "expert_load": [sum(column) for column in zip(*(s["expert_load"] for s in e.layer_stats), strict=True)],

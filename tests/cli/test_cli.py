@@ -57,8 +57,8 @@ def test_train_prints_table_health_and_one_sentence_per_class_and_writes_figures
     assert status == 0 and err == ""
     assert figures["router"] == "da" and figures["baseline"]["router"] == "switch"
     assert figures["baseline"]["mean_experts_per_token"] == 1.0
-    for word in ("accuracy", "experts/token", "FLOPs/token", "tokens/s", "Balance", "experts per word by rowmax",
-                 "experts per word by colmax"):
+    for word in ("accuracy", "experts/token", "FLOPs/token", "tokens/s", "Balance", "Experts per word by rowmax",
+                 "Experts per word by colmax"):
         assert word in out
     assert (tmp_path / "run" / "checkpoint.safetensors").is_file()
     assert (tmp_path / "run" / "baseline" / "checkpoint.safetensors").is_file()
@@ -224,7 +224,10 @@ BAD = {
     "unusable backend": ["train", "--backend", "cupy"], "unknown backend": ["train", "--backend", "abacus"],
     "config is missing": ["train", "--config", "no.toml"],
     "json into no folder": ["train", "--json", "no/folder/f.json"],
-    "no checkpoint": ["predict", "hello", "--checkpoint", "no/such"], "checkpoint not given": ["predict", "hello"],
+    "no checkpoint": ["predict", "hello", "--checkpoint", "no/such"], "a pair for one text": ["predict", "a", "b"],
+    "a foreign task": ["evaluate", "--task", "acceptability"],
+    "measure given twice": ["train", "--importance", "rowmax", "--router-option", "measure=colmax"],
+    "dense with a measure": ["train", "--experts", "0", "--importance", "colmax"],
     "empty text": ["inspect", ""], "text without words": ["inspect", "  \n "],
     "plot of unknown kind": ["inspect", "a film", "--plot", "x.bmp"],
     "plot into no folder": ["inspect", "a film", "--plot", "no/folder/x.png"],
@@ -245,6 +248,20 @@ def test_a_bad_configuration_file_names_the_file(capsys, tmp_path, small_data):
         (tmp_path / "c.toml").write_text(text)
         status, _, err = run(capsys, "train", "--config", tmp_path / "c.toml")
         assert status == 2 and message in err
+
+
+def test_a_finished_run_is_not_written_over_without_resume(capsys, small_data, tmp_path):
+    options = ["train", *SMALL, "--no-baseline", "--out", tmp_path / "run"]
+    assert run(capsys, *options)[0] == 0
+    before = (tmp_path / "run" / "checkpoint.safetensors").read_bytes()
+    status, _, err = run(capsys, *options)
+    assert status == 2 and "holds a run already; go on with --resume" in err
+    assert (tmp_path / "run" / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_a_text_that_is_too_long_is_cut_and_says_so(capsys, checkpoint):
+    _, out, _ = run(capsys, "predict", "good " * 50, "--checkpoint", checkpoint)
+    assert "cut to the model's 32 tokens; 20 were left out" in out
 
 
 def test_router_options_of_the_command_line_join_those_of_the_file(tmp_path):
