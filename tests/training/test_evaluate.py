@@ -74,7 +74,8 @@ def test_evaluation_leaves_the_models_mode_and_generators_alone(model):
 
 
 def test_a_dense_model_has_one_block_for_all():
-    model = SequenceClassifier(replace(CONFIG, experts=0, router_options={}).model_config(small_task().tokenizer.vocab_size, 2))
+    dense = replace(CONFIG, experts=0, router_options={})
+    model = SequenceClassifier(dense.model_config(small_task().tokenizer.vocab_size, 2))
     found = evaluate(model, small_task().test, ("accuracy",))
     assert found.mean_experts_per_token == 1.0 and found.layer_stats == [] and found.deciding == {}
 
