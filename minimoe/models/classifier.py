@@ -23,6 +23,8 @@ class SequenceClassifier(Encoder):
     def forward(self, ids, mask=None, segments=None) -> Output:
         """Output with logits (B, n_classes); arguments as in `Encoder.encode`."""
         output = self.encode(ids, mask, segments)
+        if output.hidden.shape[1] == 0:
+            raise ValueError("SequenceClassifier: ids has length 0, but the class is read off the first token")
         return replace(output, logits=self.head(output.hidden[:, 0]))                   # (B, n_classes)
 
     def loss(self, ids, labels, mask=None, segments=None) -> Tensor:

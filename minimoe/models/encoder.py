@@ -120,8 +120,8 @@ class Encoder(Module):
         name, ids, mask, segments = type(self).__name__, raw(ids), raw(mask), raw(segments)
         xp = array_module(self.token_embedding.weight.data)
         ids = xp.asarray(ids)
-        if ids.ndim != 2 or ids.dtype.kind not in "iu" or ids.shape[1] == 0:
-            raise ValueError(f"{name}: ids is {ids.dtype} {ids.shape}; it must be an integer array (B, S) with S >= 1")
+        if ids.ndim != 2 or ids.dtype.kind not in "iu":
+            raise ValueError(f"{name}: ids is {ids.dtype} {ids.shape}; it must be an integer array (B, S)")
         if ids.shape[1] > self.config.max_length:
             raise ValueError(f"{name}: ids has length {ids.shape[1]}, the model's max_length is "
                              f"{self.config.max_length}; cut the text or build a longer model")

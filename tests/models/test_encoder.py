@@ -237,3 +237,8 @@ def test_gated_activations_train_in_experts_and_dense_blocks_and_cost_a_half_mor
     p = dict(model.named_parameters())[hidden]
     assert p.grad.any() and 2 * CONFIG.d_ff in p.shape
     assert config.flops_per_token(1, 5) - plain.flops_per_token(1, 5) == 2 * 2 * CONFIG.d_model * CONFIG.d_ff
+
+
+def test_a_classifier_needs_a_first_token():
+    with pytest.raises(ValueError, match="ids has length 0, but the class is read off the first token"):
+        SequenceClassifier(CONFIG)(np.zeros((3, 0), int))
