@@ -63,8 +63,12 @@ class EncoderLayer(Module):
         h = self.norm2(x)
         if not self.has_experts:
             return x + self.dropout(self.feedforward(h)), attention, None
-        matrices = [a.data for a in (*earlier, attention)]
-        y, routing = self.moe(h, self.moe.router.importance(matrices, mask, h.data), mask)
+        router = self.moe.router
+        if router.kappa is None:
+            importance = router.importance([a.data for a in (*earlier, attention)], mask, h.data)
+        else:
+            importance = router.learned_importance(attention, mask, h.data)
+        y, routing = self.moe(h, importance, mask)
         return x + self.dropout(y), attention, routing
 
 

@@ -32,6 +32,7 @@ class Router(Module):
     measure: str | None = None
     heads, normalise = "mean", "none"
     k_range: tuple[int, int] | None = None
+    kappa: Parameter | None = None                  # of DA-MoE's soft_importance
 
     def __init__(self, d_model: int, n_experts: int, *, rng, gates: str = "raw", capacity: float | None = None,
                  eval_capacity: float | None = None, priority: str = "position", capacity_min: int = 1,
@@ -71,6 +72,10 @@ class Router(Module):
         if self.measure is None:
             return None
         return token_importance(attentions[-1], mask, self.measure, self.heads, self.normalise, x=x)
+
+    def weigh(self, y: Tensor, importance, mask) -> Tensor:
+        """The layer's answer y (N, d_model) once more, for routers that scale it; here it stays as it is."""
+        return y
 
     def logits(self, x: Tensor) -> Tensor:
         """z (N, E) of x (N, d_model); in training with noise."""

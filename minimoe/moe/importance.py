@@ -93,20 +93,28 @@ def entropy(p: np.ndarray) -> np.ndarray:
 
 def _read_attention(p: np.ndarray, n: np.ndarray, measure: str, heads: str) -> np.ndarray:
     """The measures that read weights. p (B,H,S,S) without padding, n (B,) real tokens -> (B,S)."""
-    xp = array_module(p)
-    n = xp.maximum(n, 1).astype(p.dtype)[:, None, None]                         # (B, 1, 1), at least 1
-    if measure == "rowmax":
-        per_head = p.max(axis=3)                                                # (B, H, S)
-    elif measure == "colmax":
-        per_head = p.max(axis=2)
-    elif measure in ("colsum", "colsum_l1"):
-        per_head = p.sum(axis=2) / n
-    elif measure == "cls":
-        per_head = p[:, :, 0, :]
-    else:                                                                       # focus; one token: entropy 0, not 0/0
-        per_head = (1 - entropy(p) / xp.log(xp.maximum(n, 2))).clip(0, 1)
-    joined = per_head.mean(axis=1) if heads == "mean" else per_head.max(axis=1)
+    n = array_module(p).maximum(n, 1).astype(p.dtype)[:, None, None]            # (B, 1, 1), at least 1
+    joined = joined_heads(per_head_importance(p, n, measure), heads)
     return 1 - joined if measure == "diffuse" else joined
+
+
+def per_head_importance(p: np.ndarray, n: np.ndarray, measure: str) -> np.ndarray:
+    """What each head says on its own, (B,H,S); for `diffuse` its focus. n (B,1,1): real tokens, at least 1."""
+    xp = array_module(p)
+    if measure == "rowmax":
+        return p.max(axis=3)
+    if measure == "colmax":
+        return p.max(axis=2)
+    if measure in ("colsum", "colsum_l1"):
+        return p.sum(axis=2) / n
+    if measure == "cls":
+        return p[:, :, 0, :]
+    return (1 - entropy(p) / xp.log(xp.maximum(n, 2))).clip(0, 1)               # focus; one token: entropy 0, not 0/0
+
+
+def joined_heads(per_head: np.ndarray, heads: str) -> np.ndarray:
+    """(B,H,S) -> (B,S)."""
+    return per_head.mean(axis=1) if heads == "mean" else per_head.max(axis=1)
 
 
 def _l1_norm(x: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:

@@ -38,5 +38,5 @@ class MoELayer(Module):
         routing = self.router(x, importance, mask)
         rows = ops.dispatch(x.reshape(-1, x.shape[-1]), routing.plan)                   # (kept, d)
         u = self.experts(rows, routing.plan.offsets)                                    # (kept, d)
-        y = ops.combine(u, routing.gates, routing.plan)                                 # (N, d)
+        y = self.router.weigh(ops.combine(u, routing.gates, routing.plan), importance, mask)        # (N, d)
         return y.reshape(x.shape), routing

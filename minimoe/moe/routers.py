@@ -14,7 +14,9 @@ from minimoe.moe.controls import apply_controls, split_controls
 from minimoe.moe.importance import rollout, router_entropy, token_importance
 from minimoe.moe.normalise import normalise_importance
 from minimoe.moe.routing import Routing, who_counts
+from minimoe.moe.soft import DIFFERENTIABLE, differentiable_importance, weigh_by_importance
 from minimoe.moe.thresholds import RunningThresholds
+from minimoe.nn.module import Parameter
 from minimoe.tensor import raw
 
 ALLOCATION_OPTIONS = frozenset(
@@ -116,6 +118,8 @@ class DynamicRouter(Router):
     threshold_shares: for `threshold`, in place of thresholds: quantiles of importance that follow training, see
     `RunningThresholds`. exclude_special: positions of a sample's real tokens, 0 the first and -1 the last, that get
     k_min and stay out of the competition (first and separator tokens often draw attention without meaning).
+    soft_importance: a research switch; the layer's answer is scaled by 1 + kappa (I - mean I), kappa learned from 0, and
+    the gradient reaches the attention (see moe/soft.py, assumed). Only for measures that have one, without normaliser.
     Raises ValueError for impossible options and for options that the chosen schedule or measure would not read.
     """
 
@@ -124,7 +128,7 @@ class DynamicRouter(Router):
     def __init__(self, d_model: int, n_experts: int, *, measure: str = "rowmax", heads: str = "mean",
                  normalise: str = "none", source: str = "same", allocation: str = "ceil", k_min: int = 1,
                  k_max: int | None = None, mean_experts: float | None = None, threshold_shares=None,
-                 exclude_special=(), priority: str = "importance", **options):
+                 exclude_special=(), soft_importance: bool = False, priority: str = "importance", **options):
         schedule = {name: options.pop(name) for name in list(options) if name in self.extra_options}
         schedule = {name: value for name, value in schedule.items() if value is not None}
         super().__init__(d_model, n_experts, priority=priority, **options)
@@ -138,6 +142,7 @@ class DynamicRouter(Router):
         self.thresholds = None if threshold_shares is None else RunningThresholds(threshold_shares)
         self.allocation = schedule | dict(n_experts=n_experts, allocation=allocation, k_min=k_min, k_max=k_max,
                                           mean_experts=mean_experts)
+        self.kappa = Parameter(np.zeros(1, np.float32)) if soft_importance else None
         self._check_options(schedule | dict(mean_experts=mean_experts, threshold_shares=threshold_shares))
 
     def importance(self, attentions, mask=None, x=None):
@@ -152,6 +157,13 @@ class DynamicRouter(Router):
         elif self.source == "mean_of_layers":
             attention = sum(attentions) / len(attentions)
         return self._finish(token_importance(attention, mask, self.inner, self.heads, x=x, rng=rng), mask, rng)
+
+    def learned_importance(self, attention, mask, x):
+        """The importance (B, S) of this block's attention tensor (B, H, S, S), as a tensor with a gradient."""
+        return differentiable_importance(attention, mask, self.measure, self.heads, x)
+
+    def weigh(self, y, importance, mask):
+        return y if self.kappa is None else weigh_by_importance(y, self.kappa, importance, mask)
 
     def with_measure(self, measure: str) -> DynamicRouter:
         """The same router, weights included, reading another measure: what it would decide on the same attention."""
@@ -226,6 +238,10 @@ class DynamicRouter(Router):
             raise ValueError(f"DynamicRouter: source={self.source!r} does nothing under measure={self.measure!r}")
         if self.inner == "router_entropy" and self.heads != "mean":
             raise ValueError(f"DynamicRouter: heads={self.heads!r} does nothing under measure={self.measure!r}")
+        detached = self.inner not in DIFFERENTIABLE or self.controls or self.normalise != "none" or self.source != "same"
+        if self.kappa is not None and detached:
+            raise ValueError("DynamicRouter: soft_importance needs a measure that has a gradient (one of "
+                             f"{', '.join(DIFFERENTIABLE)}), with normalise='none' and source='same'")
         one = np.ones((1, 1, 1, 1), np.float32)
         even = np.full((1, self.n_experts), 1 / self.n_experts, np.float32)
         self.eval()

@@ -26,7 +26,8 @@ def test_the_routers_have_exactly_these_options():
               "balance_weight", "z_weight", "entropy_weight", "jitter", "gauss", "on_nonfinite"}
     own = {"switch": set(), "topk": {"k"}, "topp": {"p"}, "expert_choice": {"mean_experts"},
            "da": {"measure", "heads", "normalise", "source", "allocation", "k_min", "k_max", "mean_experts",
-                  "thresholds", "threshold_shares", "rho", "levels", "gamma", "p", "group", "exclude_special"}}
+                  "thresholds", "threshold_shares", "rho", "levels", "gamma", "p", "group", "exclude_special",
+                      "soft_importance"}}
     assert {name: router_options(router) for name, router in NAMES.items()} == {n: common | o for n, o in own.items()}
 
 
