@@ -29,7 +29,7 @@ def _missing_for_cupy() -> str:
     try:
         return "" if importlib.import_module("cupy").cuda.is_available() else "CuPy finds no CUDA device or driver"
     except Exception as error:                      # a broken installation fails in many ways, none of them ours
-        return f"CuPy cannot be used: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
+        return f"CuPy cannot be used: {(str(error).strip() or type(error).__name__).splitlines()[0]}"
 
 
 def get_backend(name: str):

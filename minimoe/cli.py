@@ -11,6 +11,7 @@ import warnings
 from dataclasses import fields
 from pathlib import Path
 
+from minimoe import __version__
 from minimoe.training.config import PretrainConfig, RunConfig, TrainConfig
 from minimoe.training.values import parse_toml
 
@@ -75,8 +76,8 @@ def parse(argv: list[str]) -> tuple[str, dict]:
     return command, values
 
 
-def read_config(path: str, known: set[str]) -> dict:
-    """The keys of a TOML file, which must be options of the command."""
+def read_config(path: str, known: dict[str, bool]) -> dict:
+    """The keys of a TOML file, which must be options of the command. known: option -> is it a switch."""
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -85,15 +86,18 @@ def read_config(path: str, known: set[str]) -> dict:
         values = parse_toml(text)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    for key in values:
+    for key, value in values.items():
         if key not in known:
             raise ValueError(f"{path}: there is no option {key!r} here; the options are {', '.join(sorted(known))}")
+        if known[key] and not isinstance(value, bool):
+            raise ValueError(f"{path}: {key} is {value!r}; it is a switch: true or false")
     return values
 
 
 def build_parser() -> Parser:
     parser = Parser(prog="minimoe", description="DA-MoE from scratch: experts per token from attention.",
                     allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"minimoe {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
 
     train = add(commands, "train", "train a classifier; without options: the built-in sentiment task")
@@ -133,7 +137,7 @@ def build_parser() -> Parser:
     add(commands, "info", "what is installed and usable here")
 
     for command in commands.choices.values():
-        known = {a.dest for a in command._actions if a.option_strings} - {"help", "config"}
+        known = {a.dest: a.nargs == 0 for a in command._actions if a.option_strings and a.dest not in ("help", "config")}
         command.set_defaults(known=known)
     return parser
 

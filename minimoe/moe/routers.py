@@ -118,8 +118,8 @@ class DynamicRouter(Router):
     threshold_shares: for `threshold`, in place of thresholds: quantiles of importance that follow training, see
     `RunningThresholds`. exclude_special: positions of a sample's real tokens, 0 the first and -1 the last, that get
     k_min and stay out of the competition (first and separator tokens often draw attention without meaning).
-    soft_importance: a research switch; the layer's answer is scaled by 1 + kappa (I - mean I), kappa learned from 0, and
-    the gradient reaches the attention (see moe/soft.py, assumed). Only for measures that have one, without normaliser.
+    soft_importance: a research switch; the layer's answer is scaled by 1 + kappa (I - mean I), kappa learned from 0,
+    and the gradient reaches the attention (moe/soft.py, assumed). Only for measures that have one, not normalised.
     Raises ValueError for impossible options and for options that the chosen schedule or measure would not read.
     """
 
@@ -238,8 +238,8 @@ class DynamicRouter(Router):
             raise ValueError(f"DynamicRouter: source={self.source!r} does nothing under measure={self.measure!r}")
         if self.inner == "router_entropy" and self.heads != "mean":
             raise ValueError(f"DynamicRouter: heads={self.heads!r} does nothing under measure={self.measure!r}")
-        detached = self.inner not in DIFFERENTIABLE or self.controls or self.normalise != "none" or self.source != "same"
-        if self.kappa is not None and detached:
+        has_gradient = self.measure in DIFFERENTIABLE and self.normalise == "none" and self.source == "same"
+        if self.kappa is not None and not has_gradient:
             raise ValueError("DynamicRouter: soft_importance needs a measure that has a gradient (one of "
                              f"{', '.join(DIFFERENTIABLE)}), with normalise='none' and source='same'")
         one = np.ones((1, 1, 1, 1), np.float32)

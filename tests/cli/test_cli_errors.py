@@ -42,7 +42,8 @@ def test_a_mistake_ends_with_status_2_and_at_most_three_lines(capsys, tmp_path, 
 
 
 def test_a_bad_configuration_file_names_the_file(capsys, tmp_path, small_data):
-    for text, message in (("epochs = = 3", "c.toml: TOML"), ("speed = 3", "there is no option 'speed'")):
+    for text, message in (("epochs = = 3", "c.toml: TOML"), ("speed = 3", "there is no option 'speed'"),
+                          ('quiet = "yes"', "quiet is 'yes'; it is a switch: true or false")):
         (tmp_path / "c.toml").write_text(text)
         status, _, err = run(capsys, "train", "--config", tmp_path / "c.toml")
         assert status == 2 and message in err
