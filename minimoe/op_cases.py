@@ -11,6 +11,7 @@ import numpy as np
 from minimoe import op_cases_general, op_cases_moe, ops
 from minimoe.backend import is_array, to_backend
 from minimoe.gradcheck import GradientError, gradcheck
+from minimoe.kernels.launch import launch_count
 from minimoe.op_cases_general import Case
 
 CASES: list[Case] = [*op_cases_general.CASES, *op_cases_moe.CASES]
@@ -32,13 +33,16 @@ def check(case: Case, backend: str = "numpy", seed: int = 0) -> float:
 
 
 def check_all(backend: str = "numpy", seed: int = 0) -> dict[str, dict]:
-    """Every case: operation -> {"cases": how many, "worst": largest relative error}. Raises as check."""
+    """Every case: operation -> {"cases": how many, "worst": largest relative error, "kernel_launches": CUDA kernels
+    started, 0 on NumPy: a silent fall-back would show}. Raises as check."""
     results: dict[str, dict] = {}
     for case in CASES:
+        before = launch_count()
         worst = check(case, backend, seed)
-        result = results.setdefault(case.op, {"cases": 0, "worst": 0.0})
+        result = results.setdefault(case.op, {"cases": 0, "worst": 0.0, "kernel_launches": 0})
         result["cases"] += 1
         result["worst"] = max(result["worst"], worst)
+        result["kernel_launches"] += launch_count() - before
     return results
 
 

@@ -28,11 +28,11 @@ def gradcheck(backend="numpy", seed=0, threads=None, json=None, quiet=False) -> 
         print(table([{"operation": name, "cases": entry["cases"], "largest relative error": f"{entry['worst']:.1e}"}
                      for name, entry in sorted(found.items())]))
     worst = max(entry["worst"] for entry in found.values())
+    launches = sum(entry["kernel_launches"] for entry in found.values())
     print(f"{len(found)} operations, {sum(e['cases'] for e in found.values())} cases, largest relative error "
-          f"{worst:.1e}, allowed 1e-06, {backend}, float64")
+          f"{worst:.1e}, allowed 1e-06, {backend}, float64" + (f", {launches:,} kernel launches" if launches else ""))
     if json:
-        write_json(json, {"backend": backend, "worst": worst, "kernel_launches": 0,
-                          "ops": {name: {**entry, "kernel_launches": 0} for name, entry in found.items()}})
+        write_json(json, {"backend": backend, "worst": worst, "kernel_launches": launches, "ops": found})
     return 0
 
 

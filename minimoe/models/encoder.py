@@ -34,7 +34,7 @@ class Output:
     @property
     def aux_loss(self) -> Tensor:
         """Sum of every expert layer's auxiliary losses; 0 for a dense model."""
-        return sum((routing.aux_loss for routing in self.routings), Tensor(0.0))
+        return sum((routing.aux_loss for routing in self.routings), Tensor(0.0, backend=self.hidden.backend))
 
 
 class EncoderLayer(Module):

@@ -212,7 +212,8 @@ class DynamicRouter(Router):
         xp = array_module(like)
         real = xp.ones(like.shape, bool) if mask is None else mask
         place = real.cumsum(axis=1) - 1                                 # 0, 1, 2, ... among the real tokens
-        named = xp.isin(place, self.special) | xp.isin(place - real.sum(axis=1, keepdims=True), self.special)
+        special = xp.asarray(self.special)
+        named = xp.isin(place, special) | xp.isin(place - real.sum(axis=1, keepdims=True), special)
         return real & named
 
     def _by_sample(self, probabilities, importance):

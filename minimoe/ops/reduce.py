@@ -66,7 +66,8 @@ def logsumexp(xp, x, axis=-1, keepdims=False):
     """
     x = as_float(xp, "logsumexp", "x", x)
     axes = axes_of("logsumexp", x.shape, axis)
-    top = x.max(axis=axes, keepdims=True, initial=-xp.inf)
+    kept = tuple(1 if i in axes else size for i, size in enumerate(x.shape))
+    top = x.max(axis=axes, keepdims=True) if x.size else xp.full(kept, -xp.inf, x.dtype)
     p = xp.exp(x - xp.where(xp.isfinite(top), top, 0))                      # -inf - -inf would be NaN
     total = p.sum(axis=axes, keepdims=True)
     total = xp.where(total == 0, 1, total)

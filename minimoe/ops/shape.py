@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from minimoe import kernels
 from minimoe.autograd import op
 from minimoe.backend import is_array
 from minimoe.ops.checks import as_array, axis_of
@@ -100,19 +101,20 @@ def getitem(xp, x, index):
     Raises IndexError for an index that is out of range, of too many axes or of a wrong dtype.
     """
     x = as_array(xp, "getitem", "x", x)
+    parts = tuple(xp.asarray(p) if isinstance(p, list) or is_array(p) else p
+                  for p in (index if isinstance(index, tuple) else (index,)))
     try:
-        y = x[index]
+        y = x[parts]
     except IndexError as error:
         raise IndexError(f"getitem: x is {x.shape}; {error}") from None
-    parts = index if isinstance(index, tuple) else (index,)
-    repeats = any(isinstance(p, list) or (is_array(p) and p.dtype.kind != "b") for p in parts)
+    by_arrays = any(is_array(p) for p in parts)     # only arrays can pick an element twice
 
     def backward(gy):
+        if by_arrays:                               # `gx[index] += gy` would keep one of several contributions
+            picked = xp.arange(x.size, dtype=xp.int64).reshape(x.shape)[parts].reshape(-1)
+            return (kernels.of(x).embedding_gradient(picked, gy.reshape(-1, 1), x.size).reshape(x.shape),)
         gx = xp.zeros_like(x)
-        if repeats:
-            xp.add.at(gx, index, gy)                # `gx[index] += gy` would keep one of several contributions
-        else:
-            gx[index] = gy
+        gx[parts] = gy
         return (gx,)
 
     return y, backward

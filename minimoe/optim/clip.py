@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from minimoe.optim.optimiser import squared_norm
+from minimoe.optim.optimiser import squared_norms
 from minimoe.tensor import Tensor
 
 
@@ -20,14 +20,12 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float:
         raise ValueError(f"clip_grad_norm_: max_norm is {max_norm}; it must be at least 0")
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters
     trained = [p for p in parameters if p.grad is not None]
-    norm = math.sqrt(sum(_squared_norm(p.grad) for p in trained))
+    sums = squared_norms([p.grad for p in trained])
+    if not all(map(math.isfinite, sums)):           # squares that overflow float32 may be finite in float64
+        sums = squared_norms([p.grad.astype("float64") for p in trained])
+    norm = math.sqrt(sum(sums))
     scale = min(1.0, max_norm / (norm + 1e-6))
     if math.isfinite(norm) and scale < 1:
         for p in trained:
             p.grad *= p.grad.dtype.type(scale)     # a gradient of no axes may be a NumPy scalar
     return norm
-
-
-def _squared_norm(g) -> float:
-    total = squared_norm(g)
-    return total if math.isfinite(total) else squared_norm(g.astype("float64"))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from minimoe.backend import array_module, backend_name, to_backend, to_host
+from minimoe.backend import array_module, backend_name, on_host, to_backend, to_host
 from minimoe.tensor import FLOATS, Tensor, raw
 
 BLOCK = 65536                                       # elements: the few arrays of one block fit the second-level cache
@@ -67,14 +67,14 @@ class Optimiser:
 
     def _check(self) -> None:
         name = type(self).__name__
-        for number, (p, _) in enumerate(self._placed):
-            if p.grad is None:
-                continue
+        trained = [(number, p) for number, (p, _) in enumerate(self._placed) if p.grad is not None]
+        for number, p in trained:
             for kept in (p.grad, *(arrays[number] for arrays in self.state.values())):
                 if kept.shape != p.shape or kept.dtype != p.dtype:
                     raise ValueError(f"{name}.step: parameter {number} is {p.shape} {p.dtype}, its gradient or state "
                                      f"{kept.shape} {kept.dtype}; make the optimiser after Module.to")
-            if not math.isfinite(squared_norm(p.grad)):
+        for (number, p), norm in zip(trained, squared_norms([p.grad for _, p in trained]), strict=True):
+            if not math.isfinite(norm):
                 raise FloatingPointError(
                     f"{name}.step: the gradient of parameter {number}, shape {p.shape}, is NaN, infinite or too large "
                     f"to square in {p.dtype}; nothing was updated: skip this batch, clip, or lower the learning rate")
@@ -122,11 +122,17 @@ def blocks(*arrays) -> Iterator[tuple]:
         yield tuple(a[start:start + BLOCK] for a in flat)
 
 
-def squared_norm(g) -> float:
-    """sum g^2 in g's own dtype: NaN or infinite when an element is, or when the squares overflow."""
-    flat = g.reshape(-1)
+def squared_norms(gradients: list) -> list[float]:
+    """sum g^2 of every array in its own dtype: NaN or infinite when an element is, or when the squares overflow.
+
+    Arrays on a device are summed there and all sums are read at once.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
-        return float(flat.dot(flat))
+        sums = [flat.dot(flat) for flat in (g.reshape(-1) for g in gradients)]
+    if all(on_host(total) for total in sums):
+        return [float(total) for total in sums]
+    xp = array_module(*sums)
+    return to_host(xp.stack([total.astype(xp.float64) for total in sums])).tolist()
 
 
 def check_options(optimiser: str, **values) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minimoe.autograd import no_grad
-from minimoe.backend import to_host
+from minimoe.backend import backend_name, to_backend, to_host
 from minimoe.data.batching import Batch, Encoded, batches
 from minimoe.models import SequenceClassifier
 from minimoe.moe.routers import DynamicRouter
@@ -107,6 +107,7 @@ def _counts_by_measure(router, routing: Routing, attentions, mask) -> dict[str, 
     if not isinstance(router, DynamicRouter):
         return {"routed": to_host(routing.k).reshape(mask.shape)}
     found = {}
+    mask = to_backend(mask, backend_name(routing.k))
     for measure in COMPARED_MEASURES:
         twin = router.with_measure(measure)
         k = twin.experts_per_token(routing.probabilities.data, twin.importance(attentions, mask), mask)
