@@ -137,7 +137,8 @@ def build_parser() -> Parser:
     add(commands, "info", "what is installed and usable here")
 
     for command in commands.choices.values():
-        known = {a.dest: a.nargs == 0 for a in command._actions if a.option_strings and a.dest not in ("help", "config")}
+        known = {a.dest: a.nargs == 0 for a in command._actions if a.option_strings}
+        known = {name: switch for name, switch in known.items() if name not in ("help", "config")}
         command.set_defaults(known=known)
     return parser
 
