@@ -3,7 +3,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from minimoe.backend import array_module
+import numpy as np
+
+from minimoe.backend import array_module, is_array, to_backend
 from minimoe.models.config import EncoderConfig
 from minimoe.moe.layer import MoELayer
 from minimoe.moe.routing import Routing
@@ -56,8 +58,9 @@ class EncoderLayer(Module):
         self.has_experts = experts
         self.dropout = Dropout(config.dropout, rng=dropout_rng)
 
-    def forward(self, x: Tensor, mask, earlier: list[Tensor]) -> tuple[Tensor, Tensor, Routing | None]:
-        """x (B, S, d), mask (B, S), attentions of the layers before -> (x, attention, routing or None)."""
+    def forward(self, x: Tensor, mask, earlier: list[Tensor], counted) -> tuple[Tensor, Tensor, Routing | None]:
+        """x (B, S, d), mask (B, S), attentions of the layers before -> (x, attention, routing or None). counted: the
+        same mask, on the host where there is one: it tells the router how many tokens there are without waiting."""
         mixed, attention = self.attention(self.norm1(x), mask)
         x = x + self.dropout(mixed)
         h = self.norm2(x)
@@ -68,7 +71,7 @@ class EncoderLayer(Module):
             importance = router.importance([a.data for a in (*earlier, attention)], mask, h.data)
         else:
             importance = router.learned_importance(attention, mask, h.data)
-        y, routing = self.moe(h, importance, mask)
+        y, routing = self.moe(h, importance, counted)
         return x + self.dropout(y), attention, routing
 
 
@@ -99,7 +102,7 @@ class Encoder(Module):
         Raises ValueError for ids of another rank or longer than max_length, FloatingPointError naming the layer where
         a router met NaN or infinite numbers.
         """
-        ids, mask, segments = self._inputs(ids, mask, segments)
+        ids, mask, segments, counted = self._inputs(ids, mask, segments)
         positions = array_module(ids).arange(ids.shape[1])
         x = self.token_embedding(ids) + self.position_embedding(positions)              # (B, S, d)
         if segments is not None:
@@ -108,7 +111,7 @@ class Encoder(Module):
         attentions, routings = [], []
         for number, layer in enumerate(self.layers):
             try:
-                x, attention, routing = layer(x, mask, attentions)
+                x, attention, routing = layer(x, mask, attentions, counted)
             except FloatingPointError as error:
                 raise FloatingPointError(f"layers.{number}: {error}") from error
             attentions.append(attention)
@@ -121,17 +124,19 @@ class Encoder(Module):
         return self.encode(ids, mask, segments)
 
     def _inputs(self, ids, mask, segments):
-        name, ids, mask, segments = type(self).__name__, raw(ids), raw(mask), raw(segments)
-        xp = array_module(self.token_embedding.weight.data)
-        ids = xp.asarray(ids)
+        """ids, mask and segments on the model's backend, and the mask where it came from."""
+        name, mask, segments = type(self).__name__, raw(mask), raw(segments)
+        backend = self.token_embedding.weight.backend
+        ids = raw(ids) if is_array(raw(ids)) else np.asarray(ids)
         if ids.ndim != 2 or ids.dtype.kind not in "iu":
             raise ValueError(f"{name}: ids is {ids.dtype} {ids.shape}; it must be an integer array (B, S)")
         if ids.shape[1] > self.config.max_length:
             raise ValueError(f"{name}: ids has length {ids.shape[1]}, the model's max_length is "
                              f"{self.config.max_length}; cut the text or build a longer model")
-        mask = ids != self.config.pad_id if mask is None else xp.asarray(mask)
-        segments = None if segments is None else xp.asarray(segments)
+        mask = ids != self.config.pad_id if mask is None else mask if is_array(mask) else np.asarray(mask)
+        segments = segments if segments is None or is_array(segments) else np.asarray(segments)
         for what, array in (("mask", mask), ("segments", segments)):
             if array is not None and array.shape != ids.shape:
                 raise ValueError(f"{name}: {what} is {array.shape}, ids is {ids.shape}; they must be equal")
-        return ids, mask, segments
+        moved = (None if a is None else to_backend(a, backend) for a in (ids, mask, segments))
+        return *moved, mask

@@ -54,9 +54,9 @@ def test_masked_language_model_follows_numpy(backend):
                                model_losses("numpy", "float64", MaskedLanguageModel), rtol=1e-9)
 
 
-def test_the_trainer_scores_and_counts_as_on_numpy(backend, tmp_path):
+def test_the_trainer_scores_and_counts_as_on_numpy(backend):
     def figures(backend):
-        config = replace(CONFIG, max_steps=6, backend=backend, out=str(tmp_path / backend))
+        config = replace(CONFIG, max_steps=6, backend=backend)
         return Trainer(config, small_task(), progress=False).train()
 
     found, expected = figures(backend), figures("numpy")
