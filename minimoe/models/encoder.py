@@ -58,7 +58,7 @@ class EncoderLayer(Module):
         self.has_experts = experts
         self.dropout = Dropout(config.dropout, rng=dropout_rng)
 
-    def forward(self, x: Tensor, mask, earlier: list[Tensor], counted) -> tuple[Tensor, Tensor, Routing | None]:
+    def forward(self, x: Tensor, mask, earlier: list[Tensor], counted=None) -> tuple[Tensor, Tensor, Routing | None]:
         """x (B, S, d), mask (B, S), attentions of the layers before -> (x, attention, routing or None). counted: the
         same mask, on the host where there is one: it tells the router how many tokens there are without waiting."""
         mixed, attention = self.attention(self.norm1(x), mask)
@@ -71,7 +71,7 @@ class EncoderLayer(Module):
             importance = router.importance([a.data for a in (*earlier, attention)], mask, h.data)
         else:
             importance = router.learned_importance(attention, mask, h.data)
-        y, routing = self.moe(h, importance, counted)
+        y, routing = self.moe(h, importance, mask if counted is None else counted)
         return x + self.dropout(y), attention, routing
 
 
