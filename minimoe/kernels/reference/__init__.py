@@ -1,0 +1,14 @@
+"""The kernels in NumPy: routing, scatter and gather on raw arrays. Deterministic: every output has one writer.
+
+Layouts (N tokens, A assignments, E experts; index arrays int32). Canonical order is token-major: the assignments of
+token i are row_ptr[i]:row_ptr[i+1], best expert first. Sorted order puts the kept assignments of expert e at
+offsets[e]:offsets[e+1]; perm leads from a sorted row to its assignment, inv back (-1: dropped, no row).
+"""
+from minimoe.kernels.reference.attention import masked_softmax
+from minimoe.kernels.reference.grouped import grouped_matmul, grouped_sum, grouped_weight_gradient, segments
+from minimoe.kernels.reference.routing import select_experts
+from minimoe.kernels.reference.rows import combine_rows, combine_rows_backward, embedding_gradient, gather_rows
+from minimoe.kernels.reference.sorting import sort_by_expert
+
+__all__ = ["combine_rows", "combine_rows_backward", "embedding_gradient", "gather_rows", "grouped_matmul", "grouped_sum",
+           "grouped_weight_gradient", "masked_softmax", "segments", "select_experts", "sort_by_expert"]
