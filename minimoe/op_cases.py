@@ -47,9 +47,11 @@ def check_all(backend: str = "numpy", seed: int = 0) -> dict[str, dict]:
 
 
 def _moved(value, backend: str):
-    """An option on the backend: arrays, and dataclasses of arrays such as a routing plan."""
+    """An option on the backend: arrays, tuples of them, and dataclasses of arrays such as a routing plan."""
     if is_array(value):
         return to_backend(value, backend)
+    if isinstance(value, tuple):
+        return tuple(_moved(part, backend) for part in value)
     if dataclasses.is_dataclass(value):
         return dataclasses.replace(value, **{f.name: _moved(getattr(value, f.name), backend)
                                              for f in dataclasses.fields(value)})

@@ -28,6 +28,8 @@ def expert_weights(n_experts: int, d: int, f: int, hidden: int | None = None):
     return [normal(n_experts, d, hidden), normal(n_experts, hidden), normal(n_experts, f, d), normal(n_experts, d)]
 
 
+LOSSES = {"balance_weight": 0.7, "z_weight": 0.3, "entropy_weight": 0.5}
+
 CASES = [
     Case("attention", of(normal(3, 4), normal(5, 4), normal(5, 2)), note="one head"),
     Case("attention", of(normal(2, 2, 3, 4), normal(2, 2, 3, 4), normal(2, 2, 3, 4),
@@ -45,6 +47,14 @@ CASES = [
       for form in ("raw", "renorm", "equal") for note, p in PLANS.items()],
     Case("select_gates", of(positive(4, 4)),
          {"plan": PLANS["two dropped"], "form": "renorm", "renorm_after_drop": True}, "renorm after the drop"),
+    *[Case("router_terms", of(normal(p.n_tokens, p.n_experts)), {"plan": p, "form": form} | LOSSES,
+           f"{form} {note}".strip()) for form in ("raw", "renorm", "equal") for note, p in PLANS.items()],
+    *[Case("router_terms", of(normal(4, 4)),
+           {"plan": PLANS["two dropped"], "form": form, "renorm_after_drop": True, "counts": np.array([2, 2, 2, 0]),
+            "counted": np.array([True, True, True, False])} | LOSSES, f"{form} after the drop, a padded token")
+      for form in ("raw", "renorm")],
+    Case("router_terms", of(normal(4, 4)), {"plan": PLANS[""], "counted": np.zeros(4, bool)} | LOSSES,
+         "nobody counts"),
     Case("grouped_linear", of(normal(5, 3), normal(3, 3, 2), normal(3, 2), fixed([0, 2, 2, 5]))),
     Case("grouped_linear", of(normal(4, 3), normal(2, 3, 2)), {"bias": None, "offsets": np.array([0, 0, 4])},
          "no bias"),

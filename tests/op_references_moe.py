@@ -51,6 +51,23 @@ def select_gates(probabilities, plan, form="raw", renorm_after_drop=False):
     return gates
 
 
+def router_terms(logits, plan, form="raw", renorm_after_drop=False, counts=None, counted=None, balance_weight=0,
+                 z_weight=0, entropy_weight=0):
+    p = np.zeros(logits.shape)
+    balance = z = entropy = 0.0
+    everyone = [i for i in range(plan.n_tokens) if counted is None or counted[i]]
+    asked = (plan.counts if counts is None else counts).tolist()
+    for i in range(plan.n_tokens):
+        lse = math.log(sum(math.exp(value) for value in logits[i]))
+        p[i] = [math.exp(value - lse) for value in logits[i]]
+        if i in everyone:
+            share = sum(f * value for f, value in zip(asked, p[i], strict=True)) / max(plan.expert.size, 1)
+            balance += balance_weight * plan.n_experts * share / len(everyone)
+            z += z_weight * lse**2 / len(everyone)
+            entropy -= entropy_weight * sum(value * math.log(value) for value in p[i]) / len(everyone)
+    return p, select_gates(p, plan, form, renorm_after_drop), balance, z, entropy
+
+
 def grouped_linear(x, weight, bias, offsets):
     y = np.zeros((len(x), weight.shape[2]))
     for e in range(len(weight)):
@@ -74,4 +91,4 @@ def expert_ffn(x, w1, b1, w2, b2, offsets, activation="gelu", dropout_p=0.0, rng
 
 
 REFERENCES = {"attention": attention, "dispatch": dispatch, "combine": combine, "select_gates": select_gates,
-              "grouped_linear": grouped_linear, "expert_ffn": expert_ffn}
+              "router_terms": router_terms, "grouped_linear": grouped_linear, "expert_ffn": expert_ffn}

@@ -1,7 +1,17 @@
-"""CUDA C on the CPU."""
+"""CUDA C on the CPU, behind CuPy's names."""
 from __future__ import annotations
+
+from minimoe.cudasim.errors import SimulationError
+from minimoe.cudasim.module import RawKernel, RawModule
+from minimoe.cudasim.settings import settings
+
+__all__ = ["RawKernel", "RawModule", "SimulationError", "missing", "settings"]
 
 
 def missing() -> str:
-    """What is missing here, in one line."""
-    return "not there yet"
+    return ""
+
+
+def __getattr__(name: str):
+    from minimoe.cudasim import arrays
+    return getattr(arrays, name)

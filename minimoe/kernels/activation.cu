@@ -1,10 +1,9 @@
 // Bias and activation in one pass: z = h + bias, y = phi(z), and the slope phi'(z) that backward multiplies with.
 // h, y, slope: (rows, columns).  bias: (groups, columns); the rows offsets[e]:offsets[e+1] get bias[e].  offsets:
-// (groups + 1), from 0 to rows.  groups 0: no bias, and neither bias nor offsets is read.
+// (groups + 1), from 0 to rows; not read for one group.  groups 0: no bias.
 // phi: 0 relu, 1 gelu with the exact error function, 2 gelu with tanh.
-// A block takes ROWS rows of 256 columns, a thread one column: it walks down and changes its bias with the expert.
-
-#define ROWS 8
+// A block takes `block_rows` rows and as many columns as it has threads. A thread walks down its column and changes
+// its bias where the rows of the next expert begin.
 
 __device__ REAL activate(int phi, REAL z, REAL* slope)
 {
@@ -23,7 +22,7 @@ __device__ REAL activate(int phi, REAL z, REAL* slope)
     return (REAL)0.5 * z * (1 + t);
 }
 
-// The group of a row: the last e with offsets[e] <= row, which has rows, whatever empty groups lie around it.
+// The group of a row: the last e with offsets[e] <= row. It has rows, whatever empty groups lie around it.
 __device__ int group_of(const int* offsets, int groups, int row)
 {
     int low = 0, high = groups;
@@ -35,48 +34,63 @@ __device__ int group_of(const int* offsets, int groups, int row)
     return low;
 }
 
+// Where a block works: column of this thread, first row, end of the rows.
+__device__ size_t place(int rows, int columns, int block_rows, int* first, int* end)
+{
+    unsigned tiles = (columns + blockDim.x - 1) / blockDim.x;
+    *first = blockIdx.x / tiles * block_rows;
+    *end = min(rows, *first + block_rows);
+    return (size_t)(blockIdx.x % tiles) * blockDim.x + threadIdx.x;
+}
+
+extern "C" __global__ void add_bias(const REAL* __restrict__ bias, const int* __restrict__ offsets, int groups, int rows,
+                                    int columns, int block_rows, REAL* __restrict__ y)
+{
+    int first, end;
+    size_t column = place(rows, columns, block_rows, &first, &end);
+    if (column >= columns) return;
+    int e = group_of(offsets, groups, first);
+    for (int row = first; row < end; row++) {
+        while (e + 1 < groups && row >= offsets[e + 1]) e++;
+        y[(size_t)row * columns + column] += bias[(size_t)e * columns + column];
+    }
+}
+
 extern "C" __global__ void bias_activation(const REAL* __restrict__ h, const REAL* __restrict__ bias,
                                            const int* __restrict__ offsets, int groups, int phi, int rows,
-                                           long long columns, REAL* __restrict__ y, REAL* __restrict__ slope)
+                                           int columns, int block_rows, REAL* __restrict__ y,
+                                           REAL* __restrict__ slope)
 {
-    long long tiles = (columns + blockDim.x - 1) / blockDim.x, column = blockIdx.x % tiles * blockDim.x + threadIdx.x;
-    int first = (int)(blockIdx.x / tiles) * ROWS, end = min(rows, first + ROWS);
+    int first, end;
+    size_t column = place(rows, columns, block_rows, &first, &end);
     if (column >= columns) return;
-    int e = groups ? group_of(offsets, groups, first) : 0;
-    REAL b = groups ? bias[(size_t)e * columns + column] : (REAL)0;
+    int e = group_of(offsets, groups, first);
     for (int row = first; row < end; row++) {
-        if (groups && row >= offsets[e + 1]) {
-            e = group_of(offsets, groups, row);
-            b = bias[(size_t)e * columns + column];
-        }
+        while (e + 1 < groups && row >= offsets[e + 1]) e++;
         size_t at = (size_t)row * columns + column;
-        REAL derivative;
+        REAL b = groups ? bias[(size_t)e * columns + column] : (REAL)0, derivative;
         y[at] = activate(phi, h[at] + b, &derivative);
         slope[at] = derivative;
     }
 }
 
-// Gated: h, slope and bias have 2 columns per column of y, first the gates g and then the values v.
+// Gated: h, slope and bias have two columns for each of y's, first all gates g, then all values v.
 // y = phi(g) v; slope holds dy/dg = phi'(g) v and dy/dv = phi(g).
 extern "C" __global__ void bias_gated_activation(const REAL* __restrict__ h, const REAL* __restrict__ bias,
                                                  const int* __restrict__ offsets, int groups, int phi, int rows,
-                                                 long long columns, REAL* __restrict__ y, REAL* __restrict__ slope)
+                                                 int columns, int block_rows, REAL* __restrict__ y,
+                                                 REAL* __restrict__ slope)
 {
-    long long tiles = (columns + blockDim.x - 1) / blockDim.x, column = blockIdx.x % tiles * blockDim.x + threadIdx.x;
-    int first = (int)(blockIdx.x / tiles) * ROWS, end = min(rows, first + ROWS);
+    int first, end;
+    size_t column = place(rows, columns, block_rows, &first, &end);
     if (column >= columns) return;
-    int e = groups ? group_of(offsets, groups, first) : 0;
-    REAL b_gate = groups ? bias[(size_t)e * 2 * columns + column] : (REAL)0;
-    REAL b_value = groups ? bias[((size_t)e * 2 + 1) * columns + column] : (REAL)0;
+    int e = group_of(offsets, groups, first);
     for (int row = first; row < end; row++) {
-        if (groups && row >= offsets[e + 1]) {
-            e = group_of(offsets, groups, row);
-            b_gate = bias[(size_t)e * 2 * columns + column];
-            b_value = bias[((size_t)e * 2 + 1) * columns + column];
-        }
+        while (e + 1 < groups && row >= offsets[e + 1]) e++;
         size_t gate = (size_t)row * 2 * columns + column, value = gate + columns;
-        REAL v = h[value] + b_value, derivative;
-        REAL open = activate(phi, h[gate] + b_gate, &derivative);
+        const REAL* b = bias + (size_t)e * 2 * columns + column;
+        REAL v = h[value] + (groups ? b[columns] : (REAL)0), derivative;
+        REAL open = activate(phi, h[gate] + (groups ? b[0] : (REAL)0), &derivative);
         y[(size_t)row * columns + column] = open * v;
         slope[gate] = derivative * v;
         slope[value] = open;

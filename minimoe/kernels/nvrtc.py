@@ -20,7 +20,7 @@ USAGE = re.compile(r"Compiling entry function '(\w+)'.*?(\d+) bytes stack frame,
 
 @dataclass(frozen=True)
 class Usage:
-    """What one kernel takes: registers per thread, bytes of shared memory per block, of stack and of spilled registers."""
+    """What one kernel takes: registers per thread, and bytes of shared memory per block, of stack and of spills."""
 
     kernel: str
     registers: int

@@ -9,7 +9,7 @@ import numpy as np
 from minimoe import ops
 from minimoe.backend import array_module
 from minimoe.moe.importance import token_importance
-from minimoe.moe.routing import Routing, assemble, clean, route, who_counts
+from minimoe.moe.routing import Routing, assemble, clean, route, softmax_of, who_counts
 from minimoe.nn.init import check_sizes, generator, truncated_normal
 from minimoe.nn.module import Module, Parameter
 from minimoe.tensor import Tensor, raw
@@ -98,16 +98,16 @@ class Router(Module):
         logits, importance, bad = clean(self.logits(x.reshape(-1, d_model)), importance, mask, self.ban,
                                         self.on_nonfinite)
         bad = None if bad is None else bad.reshape(samples)
-        return self.choose(logits, ops.softmax(logits), importance, mask, bad)
+        return self.choose(logits, softmax_of(logits), importance, mask, bad)
 
-    def choose(self, logits: Tensor, probabilities: Tensor, importance, mask, bad) -> Routing:
-        """The Routing for clean logits (N, E). bad (B, S) bool: tokens to skip, or None."""
-        k = self.experts_per_token(probabilities.data, importance, who_counts(mask, bad))
-        return self._assemble(logits, probabilities, k, bad, importance, mask)
+    def choose(self, logits: Tensor, softmax, importance, mask, bad) -> Routing:
+        """The Routing for clean logits (N, E) with their `softmax_of`. bad (B, S) bool: tokens to skip, or None."""
+        k = self.experts_per_token(softmax[0], importance, who_counts(mask, bad))
+        return self._assemble(logits, softmax, k, bad, importance, mask)
 
-    def _assemble(self, logits, probabilities, k, bad, importance, mask, **more) -> Routing:
+    def _assemble(self, logits, softmax, k, bad, importance, mask, **more) -> Routing:
         capacity = self.capacity if self.training else self.eval_capacity
-        return assemble(logits, probabilities, k, bad, importance=importance, mask=mask, ban=self.ban,
+        return assemble(logits, softmax, k, bad, importance=importance, mask=mask, ban=self.ban,
                         capacity=capacity, k_range=self.k_range, **self.options, **more)
 
     @staticmethod

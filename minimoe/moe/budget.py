@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from minimoe import kernels
 from minimoe.backend import array_module
-from minimoe.moe.ranking import best_first, unsort
 
 
 def budget_counts(importance: np.ndarray, mask: np.ndarray, total: np.ndarray | int, k_min: int,
@@ -21,35 +21,10 @@ def budget_counts(importance: np.ndarray, mask: np.ndarray, total: np.ndarray | 
     """
     xp = array_module(importance)
     n = mask.sum(axis=1)
-    total = xp.broadcast_to(xp.asarray(total), n.shape)
+    total = xp.broadcast_to(xp.asarray(total, dtype=xp.int64), n.shape)
     check_totals(total, n, k_min, k_max)
     check_not_negative(importance, mask)
-
-    cap = k_max - k_min
-    order = best_first(importance, mask)
-    place = xp.arange(order.shape[1])[None, :]                                 # 0 = best
-    real = place < n[:, None]                                                  # the real tokens come first
-    weight = xp.where(real, xp.take_along_axis(importance, order, axis=1), 0).astype(xp.float64)
-    share = (total - n * k_min)[:, None]                                       # (B, 1) r, before anyone is cut
-
-    # Those who are cut are the best few. A place is cut if it would pass the cap with all places before it full; once
-    # one place is not, no later one is, so counting is enough. Multiplied out, because the sum may be 0.
-    tail = weight[:, ::-1].cumsum(axis=1)[:, ::-1]                             # sum of I from this place on
-    n_full = ((share - cap * place) * weight > cap * tail).sum(axis=1, keepdims=True)
-    free = real & (place >= n_full)
-
-    weight = xp.where(free, weight, 0)
-    weight = xp.where(weight.sum(axis=1, keepdims=True) > 0, weight, free)     # no importance left: equal weights
-    whole = weight.sum(axis=1, keepdims=True)
-    exact = (share - cap * n_full) * weight / xp.where(whole > 0, whole, 1)    # 0 at padding
-    exact = xp.where(place < n_full, cap, exact)
-
-    # The rest is the sum of the fractions, so it runs out before the tokens that have none: the full ones and padding.
-    extra = xp.floor(exact)
-    rest = share - extra.sum(axis=1, keepdims=True)
-    queue = xp.argsort(-(exact - extra).round(9), axis=1, kind="stable")       # ties stay in order of importance
-    extra = extra + unsort(queue, place < rest)
-    return unsort(order, xp.where(real, k_min + extra, 0)).astype(xp.int32)
+    return kernels.of(importance).budget_counts(importance, mask, total, k_min, k_max)
 
 
 def check_totals(total: np.ndarray, n: np.ndarray, k_min: int, k_max: int) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from minimoe import kernels
 from minimoe.backend import array_module
 from minimoe.moe.checks import check_choice, check_floats, real_and_competing
 from minimoe.moe.controls import apply_controls, random_importance, split_controls
@@ -71,7 +72,7 @@ def token_importance(attention: np.ndarray, mask: np.ndarray | None = None, meas
     else:
         if inner == "cls" and bool((real.any(axis=1) & ~real[:, 0]).any()):
             raise ValueError(f"{where}: measure 'cls' reads the first token's row, but a sample starts with padding")
-        importance = _read_attention(without_padding(p, mask), real.sum(axis=1), inner, heads)
+        importance = _read_attention(p, mask, inner, heads)
         if inner == "colsum_l1":
             importance = importance * _l1_norm(x, (batch, length))
     return normalise_importance(apply_controls(controls, importance, live, generator), live, normalise)
@@ -91,10 +92,14 @@ def entropy(p: np.ndarray) -> np.ndarray:
     return -(p * xp.log(xp.where(p > 0, p, 1))).sum(axis=-1)
 
 
-def _read_attention(p: np.ndarray, n: np.ndarray, measure: str, heads: str) -> np.ndarray:
-    """The measures that read weights. p (B,H,S,S) without padding, n (B,) real tokens -> (B,S)."""
-    n = array_module(p).maximum(n, 1).astype(p.dtype)[:, None, None]            # (B, 1, 1), at least 1
-    joined = joined_heads(per_head_importance(p, n, measure), heads)
+def _read_attention(p: np.ndarray, mask: np.ndarray | None, measure: str, heads: str) -> np.ndarray:
+    """The measures that read weights. p (B,H,S,S), mask (B,S) or None -> (B,S)."""
+    if measure in ("colmax", "colsum", "colsum_l1"):
+        return kernels.of(p).column_importance(p, mask, "colmax" if measure == "colmax" else "colsum", heads)
+    xp = array_module(p)
+    n = xp.full(p.shape[0], p.shape[3]) if mask is None else mask.sum(axis=1)
+    n = xp.maximum(n, 1).astype(p.dtype)[:, None, None]                         # (B, 1, 1), at least 1
+    joined = joined_heads(per_head_importance(without_padding(p, mask), n, measure), heads)
     return 1 - joined if measure == "diffuse" else joined
 
 

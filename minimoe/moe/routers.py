@@ -87,13 +87,13 @@ class ExpertChoiceRouter(Router):
             mask = array_module(raw(x)).ones(x.shape[:-1], bool)
         return super().forward(x, importance, mask)
 
-    def choose(self, logits, probabilities, importance, mask, bad):
+    def choose(self, logits, softmax, importance, mask, bad):
         xp = array_module(logits.data)
         real = who_counts(mask, bad)
-        taken = self._taken(xp, probabilities.data.reshape(*real.shape, self.n_experts), real)
+        taken = self._taken(xp, softmax[0].reshape(*real.shape, self.n_experts), real)
         taken = taken.reshape(logits.shape) & xp.isfinite(logits.data)                  # not by a banned expert
         scores = xp.where(taken, logits.data, -xp.inf)
-        return self._assemble(logits, probabilities, taken.sum(axis=1), bad, importance, mask, scores=scores)
+        return self._assemble(logits, softmax, taken.sum(axis=1), bad, importance, mask, scores=scores)
 
     def _taken(self, xp, p, real):
         """bool (B, S, E): the tokens each expert takes."""
@@ -174,12 +174,12 @@ class DynamicRouter(Router):
             twin.heads = "mean"
         return twin
 
-    def choose(self, logits, probabilities, importance, mask, bad):
+    def choose(self, logits, softmax, importance, mask, bad):
         if self.inner == "router_entropy":
             real = who_counts(mask, bad)
-            entropy = router_entropy(self._by_sample(probabilities.data, importance), real)
+            entropy = router_entropy(self._by_sample(softmax[0], importance), real)
             importance = self._finish(entropy, real, self._draws())
-        return super().choose(logits, probabilities, importance, mask, bad)
+        return super().choose(logits, softmax, importance, mask, bad)
 
     def experts_per_token(self, probabilities, importance, mask):
         options = self.allocation

@@ -6,7 +6,6 @@ from functools import cached_property
 
 from minimoe import kernels, ops
 from minimoe.backend import array_module, to_host
-from minimoe.moe.losses import balance_loss, entropy_loss, z_loss
 from minimoe.moe.plan import RoutingPlan, build_plan, scan_counts, token_of_assignment
 from minimoe.moe.selection import PRIORITIES, expert_capacity, keep_within_capacity
 from minimoe.tensor import Tensor, raw
@@ -91,7 +90,7 @@ def route(logits, k, gates: str = "raw", capacity: float | None = None, mask=Non
     factor of `expert_capacity` over all real tokens of the call, with at least `capacity_min` rows per expert;
     `priority` "position" (Switch, confirmed), "prob" (confirmed, as batch-prioritised routing) or "importance"
     (DA-MoE, assumed) says who comes first within a choice level; renorm_after_drop divides by what was kept.
-    ban: bool (E,), True for experts nobody may use. Losses: see minimoe.moe.losses. importance (N,) or (B, S) is
+    ban: bool (E,), True for experts nobody may use. Losses: see `ops.router_terms`. importance (N,) or (B, S) is
     used by `priority` and kept for reports. on_nonfinite: what to do with a real token whose logits or importance are
     NaN or infinite: "raise" FloatingPointError, or "skip": it gets no expert, counts in no loss and in
     `stats["nonfinite"]`, and changes nothing for the others. k_range: what the router allows, for reports.
@@ -100,7 +99,7 @@ def route(logits, k, gates: str = "raw", capacity: float | None = None, mask=Non
     """
     logits = logits if isinstance(logits, Tensor) else Tensor(logits)
     logits, importance, bad = clean(logits, importance, mask, ban, on_nonfinite)
-    return assemble(logits, ops.softmax(logits), k, bad, gates=gates, capacity=capacity, mask=mask,
+    return assemble(logits, softmax_of(logits), k, bad, gates=gates, capacity=capacity, mask=mask,
                     importance=importance, priority=priority, capacity_min=capacity_min,
                     renorm_after_drop=renorm_after_drop, ban=ban, balance_weight=balance_weight, z_weight=z_weight,
                     entropy_weight=entropy_weight, k_range=k_range)
@@ -139,6 +138,11 @@ def clean(logits: Tensor, importance, mask, ban, on_nonfinite: str):
     return logits, importance, bad
 
 
+def softmax_of(logits: Tensor):
+    """(softmax (N, E), log-sum-exp (N,)) of logits (N, E), plain arrays: what `assemble` takes."""
+    return kernels.of(logits.data).router_softmax(logits.data)[:2]
+
+
 def who_counts(mask, bad):
     """Real tokens that are not bad, or None when that is all of them. mask and bad: bool of one shape, or None."""
     if bad is None:
@@ -146,15 +150,16 @@ def who_counts(mask, bad):
     return ~bad if mask is None else mask & ~bad
 
 
-def assemble(logits: Tensor, probabilities: Tensor, k, bad, *, gates, capacity, mask, importance, priority,
+def assemble(logits: Tensor, softmax, k, bad, *, gates, capacity, mask, importance, priority,
              capacity_min, renorm_after_drop, ban, balance_weight, z_weight, entropy_weight, k_range,
              scores=None) -> Routing:
-    """The Routing for clean logits and their softmax; `route` explains the arguments.
+    """The Routing for clean logits and what `softmax_of` says of them; `route` explains the other arguments.
 
     scores (N, E): what selection orders experts by, default the logits; -inf marks an expert the token may not have.
     """
     xp = array_module(logits.data)
     n, n_experts = logits.shape
+    p, lse = softmax
     mask = _flat(xp, "mask", mask, n)
     bad = _flat(xp, "bad", bad, n)
     importance = _flat(xp, "importance", importance, n)
@@ -170,15 +175,15 @@ def assemble(logits: Tensor, probabilities: Tensor, k, bad, *, gates, capacity, 
     keep = None
     if capacity is not None:
         tokens = n if counted is None else int(counted.sum())
-        keep = _keep(xp, row_ptr, expert, probabilities.data, importance, priority, tokens, n_experts, capacity,
+        keep = _keep(xp, row_ptr, expert, p, importance, priority, tokens, n_experts, capacity,
                      capacity_min)
     plan = build_plan(row_ptr, expert, n_experts, keep)
-    chosen = ops.select_gates(probabilities, plan, gates, renorm_after_drop)
     asked = plan.counts if keep is None else xp.bincount(expert, minlength=n_experts)
-    return Routing(plan, chosen, k, logits, probabilities,
-                   balance_loss(probabilities, asked, counted, balance_weight), z_loss(logits, counted, z_weight),
-                   entropy_loss(probabilities, counted, entropy_weight), importance, mask,
-                   k_range or (0, n_experts), clipped, nonfinite)
+    probabilities, chosen, *losses = ops.router_terms(
+        logits, plan, gates, renorm_after_drop, p, lse, asked, counted, balance_weight=balance_weight,
+        z_weight=z_weight, entropy_weight=entropy_weight)
+    return Routing(plan, chosen, k, logits, probabilities, *losses, importance, mask, k_range or (0, n_experts),
+                   clipped, nonfinite)
 
 
 def _flat(xp, name: str, array, n: int):

@@ -1,28 +1,20 @@
-"""Activations: tanh, sigmoid, ReLU and GELU.
+"""Activations: tanh, sigmoid, ReLU and GELU, and the gated ones, for operations that contain an activation:
 
-`ACTIVATIONS` maps "gelu", "gelu_tanh" and "relu" to functions on raw arrays, for operations that contain one:
+    y, slope = activate(x, "gelu")                      # y and dy/dx: fresh arrays; x is only read
+    gx = through_slope(gy, slope)                       # dy/dx gy; may overwrite gy
 
-    y, slope_times = ACTIVATIONS["gelu"](xp, x)         # y: a fresh array; x is only read
-    gx = slope_times(gy)                                # a fresh array; gy is only read; may be called once or never
-
-x is float32 or float64 of any shape and any strides; y and gx have its shape and dtype. "geglu" and "reglu" are gated:
-their y is half as wide as x.
+x is float32 or float64 of any shape and any strides. "geglu" and "reglu" are gated: with (g, v) the halves of x along
+the last axis, y = phi(g) v is half as wide.
 """
 from __future__ import annotations
 
-import math
-
-from scipy.special import ndtr
-
+from minimoe import kernels
 from minimoe.autograd import op
 from minimoe.ops.checks import as_float
 
-BLOCK = 65536                                       # elements that stay in the cache from one pass to the next
-TANH_SCALE, TANH_CUBIC = math.sqrt(2 / math.pi), 0.044715
-INV_SQRT_2PI = 1 / math.sqrt(2 * math.pi)
-# Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26: erf(z) = 1 - poly(t) exp(-z^2), t = 1/(1 + p z)
-ERF_P = 0.3275911
-ERF_A = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
+# The gated ones need a hidden layer of twice the width. Source: Shazeer, arXiv 2002.05202, equation 5.
+GATED = {"geglu": "gelu", "reglu": "relu"}
+ACTIVATIONS = ("gelu", "gelu_tanh", "relu", *GATED)
 
 
 @op
@@ -45,8 +37,8 @@ def sigmoid(xp, x):
 @op
 def relu(xp, x):
     """y = max(x, 0); the slope at 0 is 0, as in PyTorch. x: float, any shape. Raises TypeError for integers."""
-    y, slope_times = _relu(xp, as_float(xp, "relu", "x", x))
-    return y, lambda gy: (slope_times(gy),)
+    y, slope = activate(as_float(xp, "relu", "x", x), "relu")
+    return y, lambda gy: (gy * slope,)
 
 
 @op
@@ -58,104 +50,29 @@ def gelu(xp, x, approximate="none"):
     """
     if approximate not in ("none", "tanh"):
         raise ValueError(f"gelu: approximate is {approximate!r}; it must be 'none' or 'tanh'")
-    y, slope_times = (_gelu if approximate == "none" else _gelu_tanh)(xp, as_float(xp, "gelu", "x", x))
-    return y, lambda gy: (slope_times(gy),)
+    y, slope = activate(as_float(xp, "gelu", "x", x), "gelu" if approximate == "none" else "gelu_tanh")
+    return y, lambda gy: (gy * slope,)
 
 
-def _relu(xp, x):
-    y = xp.maximum(x, 0)
-    return y, lambda gy: gy * (y > 0)
+def activate(x, activation: str, bias=None, offsets=None):
+    """y = phi(x + bias) and its slope; for the rows offsets[e]:offsets[e+1] of x (A, f) the bias is bias[e].
+
+    x may be overwritten when there is a bias. For gated activations the slope, as wide as x, holds the derivatives of
+    y for the gates, phi'(g) v, and for the values, phi(g).
+    """
+    return kernels.of(x).bias_activation(x, bias, offsets, GATED.get(activation, activation), activation in GATED)
 
 
-def _gelu(xp, x):
-    return _by_blocks(xp, x, _gelu_block_float32 if x.dtype == xp.float32 else _gelu_block_float64)
+def through_slope(gy, slope):
+    """The gradient for x in y, slope = activate(x, ...): gy times slope, for both halves of a gated one.
 
-
-def _gelu_tanh(xp, x):
-    return _by_blocks(xp, x, _gelu_tanh_block)
-
-
-def _by_blocks(xp, x, block):
-    """Runs block(xp, x, y, slope) over cache-sized parts. The slope is taken here, where its parts are at hand."""
-    flat = x.reshape(-1)
-    y, slope = xp.empty_like(flat), xp.empty_like(flat)
-    for start in range(0, flat.size, BLOCK):
-        part = slice(start, start + BLOCK)
-        block(xp, flat[part], y[part], slope[part])
-    slope = slope.reshape(x.shape)
-    return y.reshape(x.shape), lambda gy: gy * slope
-
-
-def _gelu_block_float64(xp, x, y, slope):
-    cdf = ndtr(x)
-    xp.multiply(x, cdf, out=y)
-    slope[...] = cdf + x * xp.exp(-0.5 * x * x) * INV_SQRT_2PI
-
-
-def _gelu_block_float32(xp, x, y, slope):
-    """As float64, with erf by its polynomial: the exact erf of SciPy costs 30 times an exp."""
-    e = x * x
-    e *= -0.5
-    xp.exp(e, out=e)                                # exp(-x^2 / 2): in erf, and again in the slope
-    t = xp.abs(x)
-    t *= ERF_P / math.sqrt(2)
-    t += 1
-    xp.divide(1, t, out=t)
-    tail = t * (ERF_A[4] / 2)                       # tail = poly(t) e / 2, the probability beyond |x|
-    for a in ERF_A[3::-1]:
-        tail += a / 2
-        tail *= t
-    tail *= e
-    xp.subtract(0.5, tail, out=tail)
-    xp.copysign(tail, x, out=tail)
-    tail += 0.5                                     # cdf(x)
-    xp.multiply(x, tail, out=y)
-    xp.multiply(x, e, out=slope)
-    slope *= INV_SQRT_2PI
-    slope += tail                                   # cdf + x pdf
-
-
-def _gelu_tanh_block(xp, x, y, slope):
-    """y = x/2 (1 + th), th = tanh(c (x + a x^3)); slope = (1 + th)/2 + x/2 (1 - th^2) c (1 + 3 a x^2)."""
-    square = x * x
-    th = square * TANH_CUBIC
-    th += 1
-    th *= x
-    th *= TANH_SCALE
-    xp.tanh(th, out=th)
-    square *= 3 * TANH_CUBIC * TANH_SCALE / 2
-    square += TANH_SCALE / 2
-    square *= x                                     # x/2 c (1 + 3 a x^2)
-    xp.multiply(th, th, out=slope)
-    xp.subtract(1, slope, out=slope)
-    slope *= square
-    th *= 0.5
-    th += 0.5
-    slope += th
-    xp.multiply(x, th, out=y)
-
-
-def _gated(phi):
-    """y = phi(first half) * second half along the last axis: (..., 2 f) -> (..., f)."""
-    def activation(xp, x):
-        f = x.shape[-1] // 2
-        value = x[..., f:]
-        gate, slope_times = phi(xp, x[..., :f])
-
-        def backward(gy):
-            gx = xp.empty_like(x)
-            gx[..., :f] = slope_times(gy * value)
-            gx[..., f:] = gy * gate
-            return gx
-
-        return gate * value, backward
-
-    return activation
-
-
-# The gated ones need a hidden layer of twice the width. Source: Shazeer, arXiv 2002.05202, equation 5.
-GATED = {"geglu": _gated(_gelu), "reglu": _gated(_relu)}
-ACTIVATIONS = {"gelu": _gelu, "gelu_tanh": _gelu_tanh, "relu": _relu, **GATED}
+    gy may be overwritten.
+    """
+    if gy.shape == slope.shape:
+        gy *= slope
+        return gy
+    halves = slope.reshape(*gy.shape[:-1], 2, gy.shape[-1])
+    return (gy[..., None, :] * halves).reshape(slope.shape)
 
 
 def hidden_width(activation: str, d_ff: int) -> int:

@@ -25,22 +25,22 @@ def attention(xp, q, k, v, mask=None, dropout_p=0.0, rng=None, scale=None):
     live = _live(xp, mask, q.shape, k.shape[-2])
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     scaled_q = q * scale                                                # smaller than the scores: scale it here
-    p = kernels.of(q).masked_softmax(xp.matmul(scaled_q, k.swapaxes(-1, -2)), live)     # (..., Sq, Sk)
+    kernel = kernels.of(q)
+    p, _ = kernel.masked_softmax(xp.matmul(scaled_q, k.swapaxes(-1, -2)), live)         # (..., Sq, Sk)
     keep = draw_mask(xp, p.shape, dropout_p, rng, p.dtype) if dropout_p else None
     dropped = p if keep is None else p * keep
     o = xp.matmul(dropped, v)                                           # (..., Sq, d_h)
 
     def backward(gys):
-        go, gp_outside = gys
+        go, gp = gys
         gv = None
-        gp = 0 if gp_outside is None else gp_outside
         if go is not None:
             gv = xp.matmul(dropped.swapaxes(-1, -2), go)                # (..., Sk, d_h)
             arrived = xp.matmul(go, v.swapaxes(-1, -2))                 # (..., Sq, Sk)
             if keep is not None:
                 arrived *= keep
-            gp = arrived + gp if gp_outside is not None else arrived
-        gs = p * (gp - (gp * p).sum(axis=-1, keepdims=True))
+            gp = arrived if gp is None else arrived + gp
+        gs = kernel.masked_softmax_backward(p, gp)                      # (..., Sq, Sk)
         gq = xp.matmul(gs, k)
         gq *= scale
         gk = xp.matmul(gs.swapaxes(-1, -2), scaled_q)

@@ -1,6 +1,7 @@
 """Layer norm and RMS norm over the last axis."""
 from __future__ import annotations
 
+from minimoe import kernels
 from minimoe.autograd import op
 from minimoe.ops.checks import rows_of, same_float
 
@@ -9,35 +10,19 @@ from minimoe.ops.checks import rows_of, same_float
 def layer_norm(xp, x, weight, bias, eps=1e-5):
     """y = xhat * weight + bias, xhat = (x - mean) / sqrt(variance + eps) over the last axis, variance divided by n.
 
-    x (..., d); weight and bias (d,), or None for 1 and 0. Source: Ba et al., arXiv 1607.06450, equations 3 and 4.
-    Raises ValueError for shapes that do not fit, TypeError unless all are float32 or all float64.
+    x (..., d); weight and bias (d,), or None for 1 and 0. Backward, with g = gy * weight, per row:
+    gx = (g - mean(g) - xhat * mean(g * xhat)) / sqrt(variance + eps); over all rows: gw = sum gy * xhat, gb = sum gy.
+    Source: Ba et al., arXiv 1607.06450, equations 3 and 4. Raises ValueError for shapes that do not fit, TypeError
+    unless all are float32 or all float64.
     """
     same_float("layer_norm", x=x, weight=weight, bias=bias)
     _check("layer_norm", x, weight=weight, bias=bias)
-    ones = xp.ones(x.shape[-1], x.dtype)
-    scale = ones if weight is None else weight
-    rows = x.reshape(rows_of(x), x.shape[-1])                               # (R, d)
-    xhat = rows - _mean(rows, ones)
-    xhat -= _mean(xhat, ones)                       # again: far from zero the first mean is rounded
-    y = xhat * xhat                                 # squares of centred values: mean(x^2) - mean(x)^2 loses every digit
-    inverse = 1 / xp.sqrt(_mean(y, ones) + eps)                             # (R, 1)
-    xhat *= inverse
-    xp.multiply(xhat, scale, out=y)
-    if bias is not None:
-        y += bias
+    kernel, rows = kernels.of(x), (rows_of(x), x.shape[-1])
+    y, xhat, inverse = kernel.layer_norm(x.reshape(rows), weight, bias, eps)
 
     def backward(gy):
-        gy = gy.reshape(rows.shape)
-        each_row = xp.ones(rows.shape[0], x.dtype)
-        product = gy * xhat
-        gw = None if weight is None else xp.matmul(each_row, product)
-        gb = None if bias is None else xp.matmul(each_row, gy)
-        along_xhat = _mean(product, scale)                                  # (R, 1): mean of gxhat * xhat
-        gx = xp.multiply(gy, scale, out=product)                            # gxhat
-        gx -= _mean(gy, scale)
-        gx -= xhat * along_xhat
-        gx *= inverse
-        return gx.reshape(x.shape), gw, gb
+        gx, gw, gb = kernel.layer_norm_backward(gy.reshape(rows), xhat, inverse, weight)
+        return gx.reshape(x.shape), None if weight is None else gw, None if bias is None else gb
 
     return y.reshape(x.shape), backward
 

@@ -60,10 +60,11 @@ def router_terms(xp, logits, plan, form="raw", renorm_after_drop=False, p=None, 
     m = xp.ones(n, p.dtype) if counted is None else counted.astype(p.dtype)             # (N,)
     n_counted = xp.maximum(m.sum(), 1)              # 0-d, where the arrays are: nothing is read here
 
-    nothing = xp.zeros((), p.dtype)
-    balance = share @ (m @ p) / n_counted * (balance_weight * n_experts) if balance_weight else nothing
-    z = (m @ (lse * lse)) / n_counted * z_weight if z_weight else nothing
-    entropy = nothing
+    balance, z, entropy = (xp.zeros((), p.dtype) for _ in range(3))
+    if balance_weight:
+        balance = share @ (m @ p) / n_counted * (balance_weight * n_experts)
+    if z_weight:
+        z = (m @ (lse * lse)) / n_counted * z_weight
     if entropy_weight:
         positive = xp.where(p > 0, p, 1)            # 0 log 0 = 0
         entropy = -(m @ (p * xp.log(positive)).sum(axis=1)) / n_counted * entropy_weight

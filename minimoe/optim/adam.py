@@ -1,18 +1,19 @@
 """Adam and AdamW."""
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from minimoe.optim.optimiser import Optimiser, blocks, check_options
+from minimoe import kernels
+from minimoe.optim.optimiser import Optimiser, check_options
 
 
 class Adam(Optimiser):
     """Adam as torch.optim.Adam: `weight_decay` is coupled, added to the gradient before the moments (an L2 penalty).
 
-    The formula is at `adamw_update`. Source: Kingma and Ba (arXiv 1412.6980), confirmed. Raises what Optimiser raises,
-    and ValueError for negative options, betas outside [0, 1) and an eps that vanishes in the parameters' dtype.
+    Step t, g the gradient plus weight_decay theta: m <- beta1 m + (1 - beta1) g; v <- beta2 v + (1 - beta2) g^2;
+    theta <- theta - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps). Source: Kingma and Ba (arXiv 1412.6980),
+    confirmed. Raises what Optimiser raises, and ValueError for negative options, betas outside [0, 1) and an eps that
+    vanishes in the parameters' dtype.
     """
 
     decoupled = False                               # AdamW, below, decays beside the gradient instead
@@ -37,14 +38,15 @@ class Adam(Optimiser):
         beta1, beta2 = (float(beta) for beta in group["betas"])
         decay = float(group["weight_decay"])
         decays = {"weight_decay": decay} if self.decoupled else {"l2": decay}
-        adamw_update(theta, g, m, v, step, float(group["lr"]), beta1, beta2, float(group["eps"]), **decays)
+        kernels.of(theta).adamw_update(theta, g, m, v, step, float(group["lr"]), beta1, beta2, float(group["eps"]),
+                                       **decays)
 
 
 class AdamW(Adam):
     """Adam with decoupled weight decay, as torch.optim.AdamW: beside the gradient, outside the moments.
 
-    It acts on every parameter of the group. The formula is at `adamw_update`. Source: Loshchilov and Hutter (arXiv
-    1711.05101), confirmed. Raises what Adam raises.
+    Here g is the gradient alone, and the step also takes lr weight_decay theta from the old theta; it acts on every
+    parameter of the group. Source: Loshchilov and Hutter (arXiv 1711.05101), confirmed. Raises what Adam raises.
     """
 
     decoupled = True
@@ -52,34 +54,3 @@ class AdamW(Adam):
     def __init__(self, params, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
                  weight_decay: float = 0.01):
         super().__init__(params, lr, betas, eps, weight_decay)
-
-
-def adamw_update(theta, g, m, v, step: int, lr: float, beta1: float, beta2: float, eps: float,
-                 weight_decay: float = 0.0, l2: float = 0.0) -> None:
-    """One step t = `step` >= 1, in place on theta, m and v; all four arrays have one shape and dtype.
-
-    g <- g + l2 theta; m <- beta1 m + (1 - beta1) g; v <- beta2 v + (1 - beta2) g^2;
-    theta <- theta - lr [(m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps) + weight_decay theta],
-    with the old theta on the right. The corrections are moved out of the arrays:
-    (m / c1) / (sqrt(v) / c2 + eps) = (c2 / c1) m / (sqrt(v) + c2 eps), c1 = 1 - beta1^t, c2 = sqrt(1 - beta2^t).
-    """
-    c1 = 1 - beta1**step
-    c2 = math.sqrt(1 - beta2**step)
-    parts = blocks(theta, g, m, v)
-    for theta, g, m, v in parts:
-        if l2:
-            g = g + l2 * theta
-        work = g * (1 - beta1)                      # the only scratch: one block
-        m *= beta1
-        m += work
-        np.multiply(g, g, out=work)
-        work *= 1 - beta2
-        v *= beta2
-        v += work
-        np.sqrt(v, out=work)
-        work += c2 * eps
-        np.divide(m, work, out=work)
-        work *= lr * c2 / c1
-        if weight_decay:
-            theta *= 1 - lr * weight_decay
-        theta -= work

@@ -2,14 +2,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 
 from minimoe.backend import array_module, backend_name, on_host, to_backend, to_host
 from minimoe.tensor import FLOATS, Tensor, raw
-
-BLOCK = 65536                                       # elements: the few arrays of one block fit the second-level cache
 
 
 class Optimiser:
@@ -107,19 +105,6 @@ class Optimiser:
 
     def _named_state(self) -> dict:
         return {f"{name}.{i}": array for name, kept in self.state.items() for i, array in enumerate(kept)}
-
-
-def blocks(*arrays) -> Iterator[tuple]:
-    """Matching parts of arrays of one shape, small enough to stay in the cache through a chain of operations.
-
-    The parts are views of at most BLOCK elements; arrays that do not lie contiguously come whole.
-    """
-    if not all(a.flags.c_contiguous for a in arrays):
-        yield arrays
-        return
-    flat = [a.reshape(-1) for a in arrays]
-    for start in range(0, flat[0].size, BLOCK):
-        yield tuple(a[start:start + BLOCK] for a in flat)
 
 
 def squared_norms(gradients: list) -> list[float]:

@@ -1,7 +1,8 @@
 """Stochastic gradient descent, with momentum."""
 from __future__ import annotations
 
-from minimoe.optim.optimiser import Optimiser, blocks, check_options
+from minimoe.kernels.reference.dense import blocks
+from minimoe.optim.optimiser import Optimiser, check_options
 
 
 class SGD(Optimiser):

@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from minimoe import Tensor
+from minimoe.kernels.reference.dense import BLOCK, adamw_update
 from minimoe.optim import Adam, AdamW
-from minimoe.optim import optimiser as shared
-from minimoe.optim.adam import adamw_update
 
 
 def parameter(*values, dtype=np.float64):
@@ -72,7 +71,7 @@ def test_the_update_equals_the_written_formula_with_unusual_options():
     assert p.data[0] == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("size", [0, 1, 7, shared.BLOCK - 1, shared.BLOCK, shared.BLOCK + 1, 2 * shared.BLOCK + 3])
+@pytest.mark.parametrize("size", [0, 1, 7, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 3])
 def test_every_element_is_updated_once_whatever_the_number_of_blocks(size):
     random = np.random.default_rng(size)
     theta, g = random.standard_normal((2, size))

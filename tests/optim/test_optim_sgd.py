@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from minimoe import Tensor
+from minimoe.kernels.reference.dense import BLOCK
 from minimoe.optim import SGD
-from minimoe.optim import optimiser as shared
 
 
 def steps(gradients, **options):
@@ -56,7 +56,7 @@ def test_without_momentum_no_state_is_kept():
 
 
 def test_a_parameter_of_several_blocks_is_updated_everywhere():
-    size = 2 * shared.BLOCK + 5
+    size = 2 * BLOCK + 5
     p = Tensor(np.zeros(size, np.float32), requires_grad=True)
     p.grad = np.arange(size, dtype=np.float32)
     SGD([p], lr=0.5, momentum=0.9).step()
