@@ -1,181 +1,174 @@
-"""The functions of the simulator's array module and the methods of its arrays: NumPy's, where CuPy has them too.
+"""The functions of the simulator's array module: NumPy's, where CuPy has them too, with the parameters that CuPy has.
 
-Which names and keywords CuPy has stands in `cupy_names.json`, read off CuPy itself (its version is the first entry); a
-name or keyword that is not there is refused, so that a program which runs here does not stumble on a GPU. What remains
-is special treatment, and each case says where CuPy does so.
+`function(name)` finds one; a name or parameter that CuPy lacks is refused, so that a program which runs here does not
+stumble on a GPU. Written out below are only those whose arguments or answer differ. NumPy's floating-point warnings
+are left on; CuPy has none.
 """
 from __future__ import annotations
 
 import functools
-import json
-from importlib import resources
 
 import numpy as np
 
-from minimoe.cudasim.arrays import POISON, ndarray, unwrap, wrap
-from minimoe.cudasim.synchronise import synchronise
+import minimoe.cudasim.methods  # noqa: F401  (gives the arrays their methods)
+from minimoe.cudasim.arrays import ndarray, wrap
+from minimoe.cudasim.checked import checked
+from minimoe.cudasim.names import FUNCTIONS, UFUNCS, VALUES, VERSION
+from minimoe.cudasim.ufuncs import UFunc
+from minimoe.cudasim.waiting import WAITS, WHY_MISSING, waiting
 
-NAMES = json.loads((resources.files(__package__) / "cupy_names.json").read_text(encoding="utf-8"))
-VERSION = f"CuPy {NAMES['cupy']}"
-# cupy/_statistics/histogram.py (bincount: "synchronize!"), cupy/_sorting/search.py (nonzero counts first),
-# cupy/_manipulation/add_remove.py (unique): the size of the answer depends on the data.
-WAITS = {"bincount", "nonzero", "flatnonzero", "argwhere", "unique", "array_equal", "allclose", "extract", "compress"}
-PASSED_ON = {"finfo", "iinfo", "promote_types", "result_type", "can_cast", "dtype", "issubdtype", "newaxis", "pi", "e",
-             "inf", "nan", "broadcast_shapes"}       # about dtypes and shapes, not about values
-UFUNC_KEYWORDS = {"out", "dtype", "casting"}         # cupy.ufunc.__call__ takes these
-KEYWORDS = {"einsum": ["dtype", "optimize"]}         # cupy/linalg/_einsum.py: taken out of **kwargs one by one
-SORTS = {"sort", "argsort"}
-METHODS = ("all", "any", "argmax", "argmin", "argsort", "astype", "clip", "copy", "cumprod", "cumsum", "diagonal",
-           "dot", "fill", "flatten", "max", "mean", "min", "nonzero", "prod", "ravel", "repeat", "reshape", "round",
-           "searchsorted", "sort", "squeeze", "std", "sum", "swapaxes", "take", "trace", "transpose", "var", "view")
+POISON = 0xCB                                       # what fills memory that nobody has written yet, as in a block
+# Functions that need no device array: they make one, or tell something about shapes and dtypes
+MAKERS = frozenset("arange zeros ones full eye identity linspace logspace tri indices diag_indices bartlett blackman "
+                   "hamming hanning kaiser".split())
+ABOUT = frozenset("broadcast_shapes can_cast common_type issubdtype isscalar min_scalar_type promote_types "
+                  "result_type".split())
+NUMBERS_OF_NUMPY = frozenset({"count_nonzero", "array_equal", "array_equiv", "allclose"})
 
 
-def asarray(a, dtype=None, order=None, *, copy=None) -> ndarray:
-    """A device array of anything, host arrays included; itself when it is one already, of that dtype."""
-    if isinstance(a, ndarray):
-        return a if dtype in (None, a.dtype) and not copy else ndarray(np.array(a._host, dtype=dtype, order=order))
-    if isinstance(a, list | tuple) and any(isinstance(part, ndarray) for part in a):
-        return wrap(np.array(unwrap(a, "asarray"), dtype=dtype))
-    return ndarray(np.array(a, dtype=dtype, order=order))
+def array(obj, dtype=None, copy: bool | None = True, order: str = "K", subok: bool = False, ndmin: int = 0) -> ndarray:
+    """A new device array of device or host arrays, lists, numbers. copy=None: only if needed; False: never.
+
+    ValueError for dtypes that no kernel knows (cupy/_core/core.pyx, "Unsupported dtype") and for a copy that must not
+    be. TypeError for subok (cupy/_creation/from_data.py: not supported).
+    """
+    if subok:
+        raise TypeError(f"array: subok is not supported in {VERSION}")
+    source = obj
+    if isinstance(obj, list | tuple) and any(type(part) is ndarray for part in obj):
+        source = np.stack([asarray(part)._host for part in obj])
+    elif type(obj) is ndarray:
+        source = obj._host
+    elif copy is False:
+        raise ValueError("array: copy=False, but data of the host must be copied to the device")
+    if type(obj) is not ndarray:
+        copy = True                                 # what comes from the host never shares memory with it
+    made = np.array(source, dtype=dtype, copy=copy, order=order, ndmin=ndmin)
+    if made.dtype.kind not in "biufc":
+        raise ValueError(f"array: Unsupported dtype {made.dtype}")
+    return wrap(made, (obj,))
 
 
-def array(a, dtype=None, copy=True) -> ndarray:
-    """A new device array."""
-    return asarray(a, dtype, copy=copy or None)
+def asarray(a, dtype=None, order: str | None = None, *, copy: bool | None = None) -> ndarray:
+    """A device array of anything; `a` itself when it is one already, of that dtype and order."""
+    return array(a, dtype, copy, order or "K")
 
 
 def asnumpy(a) -> np.ndarray:
     """A host copy of a device array; anything else as np.asarray gives it."""
-    return a.get() if isinstance(a, ndarray) else np.asarray(a)
+    return a.get() if type(a) is ndarray else np.asarray(a)
 
 
-def empty(shape, dtype=float, order="C") -> ndarray:
+def empty(shape, dtype=float, order: str = "C") -> ndarray:
     """Memory that nobody has written yet: filled with a pattern, so that a cell that stays unwritten shows."""
-    made = np.empty(shape, dtype, order)
-    made.view(np.uint8).fill(POISON) if made.ndim and made.size and made.dtype != bool else made.fill(True)
-    return ndarray(made)
+    return ndarray(_poisoned(np.empty(shape, dtype, order)))
 
 
-def empty_like(prototype, dtype=None, order="K", subok=None, shape=None) -> ndarray:
-    """As `empty`, with shape and dtype of another array. Raises TypeError for subok (cupy/_creation/basic.py)."""
+def empty_like(prototype: ndarray, dtype=None, order: str = "K", subok: None = None, shape=None) -> ndarray:
+    """As `empty`, with shape and dtype of another array. TypeError for subok (cupy/_creation/basic.py)."""
+    _no_subok("empty_like", subok)
+    made = np.empty_like(_device("empty_like", prototype)._host, dtype, order, shape=shape)
+    return ndarray(_poisoned(made))
+
+
+def sort(a: ndarray, axis: int | None = -1, kind: str | None = None) -> ndarray:
+    """A sorted copy; stable. ValueError for another kind."""
+    made = _device("sort", a).flatten() if axis is None else _device("sort", a).copy()
+    made.sort(-1 if axis is None else axis, kind)
+    return made
+
+
+def argsort(a: ndarray, axis: int | None = -1, kind: str | None = None) -> ndarray:
+    """The order that sorts; stable. ValueError for another kind."""
+    return _device("argsort", a).argsort(axis, kind)
+
+
+def take(a: ndarray, indices, axis: int | None = None, out: ndarray | None = None) -> ndarray:
+    """Rows by number. No mode (cupy/_indexing/indexing.py); TypeError when out has another dtype."""
+    return _device("take", a).take(indices, axis, out)
+
+
+def lexsort(keys: ndarray) -> ndarray:
+    """Order by the last row, then the one before. One 2-D array, no tuple: cupy/_sorting/sort.py reads keys.ndim."""
+    if type(keys) is not ndarray:
+        raise TypeError(f"lexsort: keys is a {type(keys).__name__}; {VERSION} takes one two-dimensional device array")
+    if keys.ndim > 2:
+        raise NotImplementedError(f"lexsort: keys is {keys.shape}; {VERSION} supports at most two dimensions")
+    return wrap(np.lexsort(keys._host))
+
+
+def searchsorted(a: ndarray, v, side: str = "left", sorter: ndarray | None = None) -> ndarray:
+    """Where to insert v into the sorted a. NotImplementedError for a list v."""
+    return _device("searchsorted", a).searchsorted(v, side, sorter)
+
+
+def put_along_axis(arr: ndarray, indices: ndarray, values, axis: int) -> None:
+    """arr[..., indices, ...] = values along one axis; refuses repeated indices as a[i] = v does, which CuPy calls
+    (cupy/lib/_shape_base.py)."""
+    if axis is None or indices.ndim != arr.ndim:
+        raise ValueError(f"put_along_axis: axis is {axis}, arr is {arr.shape}, indices is {indices.shape}; give an "
+                         "axis, and indices with as many dimensions as arr")
+    axis = axis % arr.ndim
+    places = [np.arange(n).reshape([-1 if i == j else 1 for j in range(arr.ndim)]) for i, n in enumerate(arr.shape)]
+    arr[tuple(indices if i == axis else ndarray(place) for i, place in enumerate(places))] = values
+
+
+def _poisoned(made: np.ndarray) -> np.ndarray:
+    byte_pattern = np.full(made.itemsize, POISON, np.uint8).view(made.dtype)[0]
+    made.fill(True if made.dtype == bool else byte_pattern)         # no other byte is a bool
+    return made
+
+
+def _no_subok(name: str, subok) -> None:
     if subok is not None:
-        raise TypeError("empty_like: subok is not supported")
-    return empty(prototype.shape if shape is None else shape, prototype.dtype if dtype is None else dtype)
+        raise TypeError(f"{name}: subok is not supported in {VERSION}")         # cupy/_creation/basic.py
+
+
+def _device(name: str, a) -> ndarray:
+    if type(a) is not ndarray:
+        raise TypeError(f"{name}: a is {type(a).__name__}; it takes a device array, made with asarray()")
+    return a
+
+
+OWN = {made.__name__: made for made in (array, asarray, asnumpy, empty, empty_like, sort, argsort, take, lexsort,
+                                        searchsorted, put_along_axis)}
 
 
 @functools.cache
 def function(name: str):
-    """The array function, ufunc, dtype or constant called `name`. Raises AttributeError when CuPy has none."""
-    if name.startswith("_") or not hasattr(np, name):
-        raise AttributeError(f"the simulator's array module has no {name}")
+    """The function, ufunc, dtype or constant called `name`. AttributeError when CuPy or the simulator has none."""
+    if name in OWN:
+        return OWN[name]
+    if name in WHY_MISSING:
+        raise AttributeError(f"the simulator has no {name}: how often CuPy waits in it is not counted here "
+                             f"({WHY_MISSING[name]})")
+    known = name in UFUNCS or name in VALUES or FUNCTIONS.get(name) is not None
+    if not known or not hasattr(np, name):
+        raise AttributeError(f"{VERSION} has no {name}" if not known and name not in FUNCTIONS
+                             else f"the simulator has no {name}")
     value = getattr(np, name)
-    if name in PASSED_ON or isinstance(value, type) and issubclass(value, np.generic):
+    if name in VALUES:
         return value
-    if name not in NAMES["functions"]:
-        raise AttributeError(f"{VERSION} has no {name}")
-    return UFunc(name, value) if isinstance(value, np.ufunc) else _function(name, value)
+    if isinstance(value, np.ufunc):
+        return UFunc(name, value)
+    return _function(name, value)
 
 
 def _function(name: str, value):
-    allowed = KEYWORDS.get(name, NAMES["functions"][name])
-
-    def call(*args, **kwargs):
-        for keyword in kwargs:
-            if allowed is not None and keyword not in allowed:
-                raise _no_option(name, keyword)
-        if name in SORTS:
-            kwargs = _stable(name, kwargs)
-        if name in WAITS or name == "where" and len(args) == 1 or name == "repeat" and _counts(args, kwargs):
-            synchronise()
-        if name == "lexsort" and not isinstance(args[0], ndarray):      # cupy/_sorting/sort.py: keys.ndim is read
-            raise TypeError("lexsort: keys must be one two-dimensional device array")
-        result = value(*[unwrap(a, name) for a in args], **{k: unwrap(v, name) for k, v in kwargs.items()})
-        return kwargs["out"] if kwargs.get("out") is not None else wrap(result, *args)
-
-    call.__name__ = name
-    return call
+    written = ["x", "out="] if name in UFUNCS else FUNCTIONS[name]
+    if name in NUMBERS_OF_NUMPY:                    # 0-d arrays in CuPy: _sorting/count.py, _logic/comparison.py
+        call = checked(name, lambda *args, **kwargs: np.asarray(value(*args, **kwargs)), written)
+    else:
+        call = checked(name, value, written, needs_array=name not in MAKERS and name not in ABOUT)
+    if name in WAITS:
+        return waiting(call, WAITS[name])
+    return _without_subok(call) if name.endswith("_like") else call
 
 
-class UFunc:
-    """An elementwise function. CuPy has fewer methods of it than NumPy (cupy/_core/_kernel.pyx, class ufunc)."""
+def _without_subok(call):
+    def like(*args, subok=None, **kwargs):
+        _no_subok(call.__name__, subok)
+        return call(*args, **kwargs)
 
-    def __init__(self, name: str, value: np.ufunc):
-        self.name, self.value = name, value
-
-    def __call__(self, *args, **kwargs):
-        for keyword in kwargs:
-            if keyword not in UFUNC_KEYWORDS:
-                raise _no_option(self.name, keyword)
-        for a in args:
-            if isinstance(a, list | tuple):
-                raise TypeError(f"{self.name}: Unsupported type {type(a)}")
-        result = self.value(*[unwrap(a, self.name) for a in args],
-                            **{k: unwrap(v, self.name) for k, v in kwargs.items()})
-        return kwargs["out"] if kwargs.get("out") is not None else wrap(result)
-
-    def at(self, a: ndarray, indices, b=None) -> None:
-        """Unbuffered a[indices] op= b, by atomics: add for 32- and 64-bit integers and floats, subtract for 32-bit
-        integers only, as cupyx.scatter_add. The order of float sums is not defined on a GPU."""
-        kinds = {"add": ("int32", "int64", "uint32", "uint64", "float16", "float32", "float64"),
-                 "subtract": ("int32", "uint32")}.get(self.name, ())
-        if a.dtype.name not in kinds:
-            raise TypeError(f"{self.name}.at does not support {a.dtype} in {VERSION}")
-        self.value.at(a._host, unwrap(indices, f"{self.name}.at"), unwrap(b, f"{self.name}.at"))
-
-    def reduce(self, a: ndarray, axis=0, dtype=None, out=None, keepdims=False):
-        return self._only("reduce", ("add", "multiply"))(a, axis=axis, dtype=dtype, keepdims=keepdims)
-
-    def accumulate(self, a: ndarray, axis=0, dtype=None, out=None):
-        return self._only("accumulate", ("add", "multiply"))(a, axis=axis, dtype=dtype)
-
-    def reduceat(self, a: ndarray, indices: ndarray, axis=0, dtype=None, out=None):
-        return self._only("reduceat", ("add",))(a, indices, axis=axis, dtype=dtype)
-
-    def _only(self, method: str, names: tuple[str, ...]):
-        """cupy/_core/_kernel.pyx: other ufuncs raise NotImplementedError."""
-        if self.name not in names:
-            raise NotImplementedError(f"`{self.name}.{method}` is not supported yet")
-        apply = getattr(self.value, method)
-        return lambda *args, **kwargs: wrap(apply(*[unwrap(a, method) for a in args], **kwargs))
-
-
-def _no_option(name: str, keyword: str) -> TypeError:
-    return TypeError(f"{name}() got an unexpected keyword argument {keyword!r}: {VERSION} has no such option")
-
-
-def _stable(name: str, kwargs: dict) -> dict:
-    """cupy/_sorting/sort.py: "Unlike in NumPy any other options are not accepted"; every sort there is stable."""
-    if kwargs.get("kind") not in (None, "stable"):
-        raise ValueError(f"{name}: kind can only be None or 'stable'")
-    return {**kwargs, "kind": "stable"}
-
-
-def _counts(args, kwargs) -> bool:
-    """Whether `repeat` is given counts on the device: their sum is the size of the answer."""
-    repeats = args[1] if len(args) > 1 else kwargs.get("repeats")
-    return isinstance(repeats, ndarray)
-
-
-def _method(name: str):
-    def method(self, *args, **kwargs):
-        for keyword in ("initial", "where", "mode", "stable"):           # none of CuPy's methods has them
-            if keyword in kwargs:
-                raise _no_option(name, keyword)
-        if name in SORTS:
-            kwargs = _stable(name, kwargs)
-        if name == "nonzero" or name == "repeat" and isinstance(args[0], ndarray):
-            synchronise()
-        if name == "fill" and isinstance(args[0], ndarray):
-            args = (args[0]._host[()],)
-        call = getattr(self._host, name)
-        result = call(*[unwrap(a, name) for a in args], **{k: unwrap(v, name) for k, v in kwargs.items()})
-        return kwargs["out"] if kwargs.get("out") is not None else wrap(result, self)
-
-    method.__name__ = name
-    return method
-
-
-for _name in METHODS:
-    if _name not in NAMES["methods"]:
-        raise AttributeError(f"{VERSION} has no ndarray.{_name}")
-    setattr(ndarray, _name, _method(_name))
+    like.__name__ = call.__name__
+    return like

@@ -1,7 +1,8 @@
 """Counts host synchronisations: the places where a program would wait for the GPU.
 
-A GPU works through a queue while the program runs ahead. Whenever the program asks for a value (a Python number, a
-NumPy copy, a size that depends on data) it must wait until the queue is empty, so these places are worth counting.
+A GPU works through a queue while the program runs ahead. Whenever the program copies a value to the host (a Python
+number, a NumPy array, a size that depends on data) it must wait until the queue is empty. Counted is each such copy, as
+CuPy's own detector does (cupyx.allow_synchronize; cupy/_core/core.pyx calls it in ndarray.get, once per copy).
 """
 from __future__ import annotations
 
@@ -9,11 +10,11 @@ _count = 0
 
 
 def host_synchronisations() -> int:
-    """How many times this process has read something back from the simulated device so far."""
+    """How many values this process has copied back from the simulated device so far."""
     return _count
 
 
-def synchronise() -> None:
+def synchronise(times: int = 1) -> None:
     """Called wherever a real program would wait."""
     global _count
-    _count += 1
+    _count += times

@@ -1,9 +1,11 @@
 // The exact budget: total[b] assignments shared among the real tokens of sample b in proportion to importance, each
 // getting k_min .. k_max. A block per sample; the rule and its words are those of reference/allocation.py, and every
 // number that decides is computed in the same order in double, so the counts are the same integers.
-//   importance: (batch, length), finite and at least 0 where mask is true.  mask: bool (batch, length).
+//   importance: (batch, length), of which only finite numbers above 0 count.  mask: bool (batch, length).
 //   counts: int (batch, length).  Room to work in, for each sample: numbers, 3 rows of `length` doubles; places, 2 rows
 //   of `length` ints. Ranks are found by counting who comes before: length^2 comparisons shared by the threads.
+
+#define MINUS_INFINITY ((REAL)__int_as_float(0xff800000))      // NVRTC knows no INFINITY
 
 // The sum over the threads of a block of whole warps. One word of `shared` per warp.
 __device__ int block_sum(int value, int* shared)
@@ -18,7 +20,7 @@ __device__ int block_sum(int value, int* shared)
     return value;
 }
 
-extern "C" __global__ void __launch_bounds__(1024) budget_counts(
+extern "C" __global__ void __launch_bounds__(1024, 1) budget_counts(
     const REAL* __restrict__ importance, const bool* __restrict__ mask, const long long* __restrict__ total, int length,
     int k_min, int k_max, double* __restrict__ numbers, int* __restrict__ places, int* __restrict__ counts)
 {
@@ -34,19 +36,23 @@ extern "C" __global__ void __launch_bounds__(1024) budget_counts(
     int* extra = order + length;                              // experts beyond k_min of each place
 
     int n = 0;
-    for (int i = threadIdx.x; i < length; i += blockDim.x) n += mask[i];
-    n = block_sum(n, shared);
     for (int i = threadIdx.x; i < length; i += blockDim.x) {
-        if (!mask[i]) {
+        bool sound = importance[i] > 0 && importance[i] < -MINUS_INFINITY;     // anything else counts as 0
+        other[i] = !mask[i] ? -1.0 : sound ? importance[i] : (REAL)0;
+        n += mask[i];
+    }
+    n = block_sum(n, shared);                         // its barrier: now all of `other` is there
+    for (int i = threadIdx.x; i < length; i += blockDim.x) {
+        double mine = other[i];
+        if (mine < 0) {                               // padding
             counts[i] = 0;
             continue;
         }
         int rank = 0;                                 // equal importance: the lower index first
-        for (int j = 0; j < length; j++)
-            rank += mask[j] && (importance[j] > importance[i] || (importance[j] == importance[i] && j < i));
+        for (int j = 0; j < length; j++) rank += other[j] > mine || (other[j] == mine && j < i);
         order[rank] = i;
-        weight[rank] = importance[i];
-        tail[rank] = importance[i];
+        weight[rank] = mine;
+        tail[rank] = mine;
     }
     __syncthreads();
     for (int step = 1; step < n; step *= 2) {         // tail: the sum of importance from each place on

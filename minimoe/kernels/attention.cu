@@ -167,5 +167,5 @@ extern "C" __global__ void column_importance(const REAL* __restrict__ p, const b
         __syncthreads();                              // before the next head writes
     }
     if (y == 0 && column < n_keys)
-        importance[(size_t)b * n_keys + column] = !mine ? (REAL)0 : largest_head ? joined : joined / heads;
+        importance[(size_t)b * n_keys + column] = largest_head ? joined : joined / heads;      // 0 at padding
 }

@@ -27,8 +27,8 @@ __device__ REAL warp_sum(REAL value)
 }
 
 // p = softmax, lse = log-sum-exp. bad: NaN or +inf somewhere, or nothing finite; then p and lse are 0.
-extern "C" __global__ void router_softmax(const REAL* __restrict__ logits, int tokens, int experts, REAL* __restrict__ p,
-                                          REAL* __restrict__ lse, bool* __restrict__ bad)
+extern "C" __global__ void router_softmax(const REAL* __restrict__ logits, int tokens, int experts,
+                                          REAL* __restrict__ p, REAL* __restrict__ lse, bool* __restrict__ bad)
 {
     int token = (int)(((size_t)blockIdx.x * blockDim.x + threadIdx.x) / 32), lane = threadIdx.x % 32;
     if (token >= tokens) return;                      // whole warps leave; there is no block barrier in this file

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minimoe.backend import array_module
+from minimoe.backend import array_module, on_host
 from minimoe.moe import schedules
 from minimoe.moe.budget import budget_counts, check_totals
 from minimoe.moe.checks import check_choice, check_floats, real_and_competing
@@ -143,7 +143,7 @@ def _check_levels(levels: Sequence[int] | None, k_min: int, k_max: int, mean: fl
 
 
 def _finite(name: str, values: np.ndarray) -> np.ndarray:
-    bad = int((~array_module(values).isfinite(values)).sum())
+    bad = int((~array_module(values).isfinite(values)).sum()) if on_host(values) else 0     # a device: `route` counts
     if bad:
         raise ValueError(f"{WHERE}: {name} has {bad} values that are NaN or infinite at real tokens; look for the "
                          "cause upstream (learning rate, masked rows)")

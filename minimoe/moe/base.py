@@ -7,9 +7,9 @@ from numbers import Real
 import numpy as np
 
 from minimoe import ops
-from minimoe.backend import array_module
+from minimoe.backend import array_module, on_host, to_backend
 from minimoe.moe.importance import token_importance
-from minimoe.moe.routing import Routing, assemble, clean, route, softmax_of, who_counts
+from minimoe.moe.routing import Routing, assemble, clean, host_ban, route, softmax_of, who_counts
 from minimoe.nn.init import check_sizes, generator, truncated_normal
 from minimoe.nn.module import Module, Parameter
 from minimoe.tensor import Tensor, raw
@@ -93,17 +93,35 @@ class Router(Module):
             raise ValueError(f"{type(self).__name__}: x is {x.shape}; it must be (B, S, {d_model}) or (N, {d_model})")
         samples = (1,) + x.shape[:1] if x.ndim == 2 else x.shape[:2]
         mask, importance = (_per_sample(name, a, samples) for name, a in (("mask", mask), ("importance", importance)))
+        lengths = _lengths(mask, samples)
+        mask = None if mask is None else to_backend(mask, x.backend)
         if self.measure is not None and importance is None:
             raise ValueError(f"{type(self).__name__}: importance is missing; give token_importance(attention, mask)")
-        logits, importance, bad = clean(self.logits(x.reshape(-1, d_model)), importance, mask, self.ban,
-                                        self.on_nonfinite)
+        logits, importance, bad, nonfinite = clean(self.logits(x.reshape(-1, d_model)), importance, mask, self.ban,
+                                                   self.on_nonfinite)
         bad = None if bad is None else bad.reshape(samples)
-        return self.choose(logits, softmax_of(logits), importance, mask, bad)
+        known = dict(nonfinite=nonfinite, tokens=None if lengths is None else int(lengths.sum()),
+                     assignments=None if lengths is None else self._known_total(lengths))
+        return self.choose(logits, softmax_of(logits), importance, mask, bad, known)
 
-    def choose(self, logits: Tensor, softmax, importance, mask, bad) -> Routing:
-        """The Routing for clean logits (N, E) with their `softmax_of`. bad (B, S) bool: tokens to skip, or None."""
+    def choose(self, logits: Tensor, softmax, importance, mask, bad, known: dict) -> Routing:
+        """The Routing for clean logits (N, E) with their `softmax_of`. bad (B, S) bool: tokens to skip, or None.
+        known: what is known without a look at the arrays, for `assemble`."""
         k = self.experts_per_token(softmax[0], importance, who_counts(mask, bad))
-        return self._assemble(logits, softmax, k, bad, importance, mask)
+        return self._assemble(logits, softmax, k, bad, importance, mask, **known)
+
+    def total_experts(self, lengths) -> int | None:
+        """The sum of `experts_per_token` for samples of these real lengths (B,), or None when it depends on the data.
+        Only used on a GPU, where reading the sum would wait; a class that overrides one of the two overrides both."""
+        return None
+
+    def allowed_experts(self) -> int:
+        """How many experts are not banned."""
+        return self.n_experts if self.ban is None else self.n_experts - int(host_ban(self.ban, self.n_experts).sum())
+
+    def _known_total(self, lengths) -> int | None:
+        owner = next(cls for cls in type(self).__mro__ if "experts_per_token" in vars(cls))
+        return self.total_experts(lengths) if "total_experts" in vars(owner) else None
 
     def _assemble(self, logits, softmax, k, bad, importance, mask, **more) -> Routing:
         capacity = self.capacity if self.training else self.eval_capacity
@@ -121,6 +139,13 @@ def check_numbers(name: str, **values) -> None:
     for option, value in values.items():
         if value is not None and not (isinstance(value, Real) and 0 <= value < math.inf):
             raise ValueError(f"{name}: {option} is {value!r}; it must be a finite number of at least 0")
+
+
+def _lengths(mask, samples: tuple[int, int]):
+    """Real tokens of each sample, (B,) on the host; None where only the device knows."""
+    if mask is None:
+        return np.full(samples[0], samples[1])
+    return mask.sum(axis=1) if on_host(mask) else None
 
 
 def _per_sample(name: str, array, samples: tuple[int, int]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from minimoe import kernels
-from minimoe.backend import array_module
+from minimoe.backend import array_module, on_host
 
 
 def budget_counts(importance: np.ndarray, mask: np.ndarray, total: np.ndarray | int, k_min: int,
@@ -30,7 +30,7 @@ def budget_counts(importance: np.ndarray, mask: np.ndarray, total: np.ndarray | 
 def check_totals(total: np.ndarray, n: np.ndarray, k_min: int, k_max: int) -> None:
     """ValueError naming the first group whose n tokens cannot hold its total with k_min to k_max each. Both (G,)."""
     bad = (total < n * k_min) | (total > n * k_max)
-    if bad.any():
+    if on_host(bad) and bad.any():                  # looking on a device would wait; a router's mean is checked before
         g = int(bad.argmax())
         low, high = int(n[g]) * k_min, int(n[g]) * k_max
         raise ValueError(f"budget: group {g} has n={int(n[g])} tokens for T={int(total[g])} assignments, but T must "
@@ -39,7 +39,7 @@ def check_totals(total: np.ndarray, n: np.ndarray, k_min: int, k_max: int) -> No
 
 def check_not_negative(importance: np.ndarray, live: np.ndarray) -> None:
     """ValueError with the number of negative importances among live tokens: a share cannot be negative."""
-    negative = int(((importance < 0) & live).sum())
+    negative = int(((importance < 0) & live).sum()) if on_host(importance) else 0
     if negative:
         raise ValueError(f"budget: importance is negative at {negative} tokens and cannot be shared out; use "
                          "normalise='minmax' or 'rank'")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minimoe import kernels
-from minimoe.backend import array_module
+from minimoe.backend import array_module, on_host
 from minimoe.moe.checks import check_choice, check_floats, real_and_competing
 from minimoe.moe.controls import apply_controls, random_importance, split_controls
 from minimoe.moe.normalise import NORMALISERS, normalise_importance
@@ -70,7 +70,7 @@ def token_importance(attention: np.ndarray, mask: np.ndarray | None = None, meas
     elif inner == "random":
         importance = random_importance(p, (batch, length), generator)
     else:
-        if inner == "cls" and bool((real.any(axis=1) & ~real[:, 0]).any()):
+        if inner == "cls" and on_host(real) and bool((real.any(axis=1) & ~real[:, 0]).any()):
             raise ValueError(f"{where}: measure 'cls' reads the first token's row, but a sample starts with padding")
         importance = _read_attention(p, mask, inner, heads)
         if inner == "colsum_l1":

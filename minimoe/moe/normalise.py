@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from minimoe.backend import array_module
+from minimoe.backend import array_module, on_host
 from minimoe.moe.checks import check_choice
 from minimoe.moe.ranking import unsort
 
@@ -26,7 +26,7 @@ def normalise_importance(importance: np.ndarray, live: np.ndarray, normalise: st
     importance = xp.where(live, importance, 0)
     if normalise == "none" or importance.size == 0:
         return importance
-    bad = int((~xp.isfinite(importance)).sum())
+    bad = int((~xp.isfinite(importance)).sum()) if on_host(importance) else 0    # on a device `route` counts them
     if bad:
         raise ValueError(f"normalise_importance: importance is NaN or infinite at {bad} tokens; look upstream")
 

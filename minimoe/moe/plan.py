@@ -40,12 +40,6 @@ def scan_counts(k):
     return row_ptr
 
 
-def token_of_assignment(row_ptr):
-    """The token of every assignment: (N+1,) -> int32 (A,)."""
-    xp = array_module(row_ptr)
-    return xp.repeat(xp.arange(row_ptr.size - 1, dtype=xp.int32), row_ptr[1:] - row_ptr[:-1])
-
-
 def build_plan(row_ptr, expert, n_experts: int, keep=None) -> RoutingPlan:
     """The plan for assignments in token order; `keep` (bool (A,) or None) marks those that are not dropped.
 
@@ -57,10 +51,17 @@ def build_plan(row_ptr, expert, n_experts: int, keep=None) -> RoutingPlan:
                          f"expert has {expert.size}")
     if expert.size and not (0 <= int(expert.min()) and int(expert.max()) < n_experts):
         raise ValueError(f"build_plan: expert runs from {expert.min()} to {expert.max()}; there are {n_experts}")
-    counts, offsets, perm, inv = kernels.of(expert).sort_by_expert(expert, keep, n_experts)
-    token = token_of_assignment(row_ptr)
+    plan = sorted_plan(row_ptr, expert, n_experts, keep)
+    token, perm = plan.token, plan.perm
     same = (token[perm[1:]] == token[perm[:-1]]) & (expert[perm[1:]] == expert[perm[:-1]])       # sorted: side by side
     if same.any():
         row = int(perm[int(same.argmax())])
         raise ValueError(f"build_plan: token {int(token[row])} has expert {int(expert[row])} twice; give it once")
-    return RoutingPlan(row_ptr, expert, perm, inv, offsets, counts, token)
+    return plan
+
+
+def sorted_plan(row_ptr, expert, n_experts: int, keep=None) -> RoutingPlan:
+    """`build_plan` for assignments that are right by construction: it looks at no value, so nothing waits for a GPU."""
+    kernel = kernels.of(expert)
+    counts, offsets, perm, inv = kernel.sort_by_expert(expert, keep, n_experts)
+    return RoutingPlan(row_ptr, expert, perm, inv, offsets, counts, kernel.token_of_assignment(row_ptr, expert.size))

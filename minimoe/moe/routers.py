@@ -38,6 +38,9 @@ class SwitchRouter(Router):
     def experts_per_token(self, probabilities, importance, mask):
         return array_module(probabilities).ones(len(probabilities), "int32")
 
+    def total_experts(self, lengths):
+        return int(lengths.sum())
+
 
 class TopKRouter(Router):
     """k experts for every token. Raises ValueError unless 1 <= k <= n_experts."""
@@ -50,6 +53,9 @@ class TopKRouter(Router):
 
     def experts_per_token(self, probabilities, importance, mask):
         return array_module(probabilities).full(len(probabilities), self.k_range[0], "int32")
+
+    def total_experts(self, lengths):
+        return min(self.k_range[0], self.allowed_experts()) * int(lengths.sum())
 
 
 class TopPRouter(Router):
@@ -87,13 +93,13 @@ class ExpertChoiceRouter(Router):
             mask = array_module(raw(x)).ones(x.shape[:-1], bool)
         return super().forward(x, importance, mask)
 
-    def choose(self, logits, softmax, importance, mask, bad):
+    def choose(self, logits, softmax, importance, mask, bad, known):
         xp = array_module(logits.data)
         real = who_counts(mask, bad)
         taken = self._taken(xp, softmax[0].reshape(*real.shape, self.n_experts), real)
         taken = taken.reshape(logits.shape) & xp.isfinite(logits.data)                  # not by a banned expert
         scores = xp.where(taken, logits.data, -xp.inf)
-        return self._assemble(logits, softmax, taken.sum(axis=1), bad, importance, mask, scores=scores)
+        return self._assemble(logits, softmax, taken.sum(axis=1), bad, importance, mask, scores=scores, **known)
 
     def _taken(self, xp, p, real):
         """bool (B, S, E): the tokens each expert takes."""
@@ -174,12 +180,12 @@ class DynamicRouter(Router):
             twin.heads = "mean"
         return twin
 
-    def choose(self, logits, softmax, importance, mask, bad):
+    def choose(self, logits, softmax, importance, mask, bad, known):
         if self.inner == "router_entropy":
             real = who_counts(mask, bad)
             entropy = router_entropy(self._by_sample(softmax[0], importance), real)
             importance = self._finish(entropy, real, self._draws())
-        return super().choose(logits, softmax, importance, mask, bad)
+        return super().choose(logits, softmax, importance, mask, bad, known)
 
     def experts_per_token(self, probabilities, importance, mask):
         options = self.allocation
@@ -190,6 +196,14 @@ class DynamicRouter(Router):
                 self.thresholds.update(importance, mask)
             options = options | dict(thresholds=self.thresholds.in_use(importance, mask))
         return allocate_experts(importance, mask, exclude_special=self._special(importance, mask), **options)
+
+    def total_experts(self, lengths):
+        """Exact under `budget` and `pairs`, as far as no expert is banned and no token is set apart."""
+        options = self.allocation
+        if options["allocation"] not in ("budget", "pairs") or self.special.size or self.ban is not None:
+            return None
+        n = lengths if options.get("group", "sample") == "sample" else lengths.sum(keepdims=True)
+        return int(np.floor(options["mean_experts"] * n + 0.5).sum())
 
     def _draws(self) -> np.random.Generator:
         """For random and shuffled importance: a stream in training; evaluation repeats itself."""

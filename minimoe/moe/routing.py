@@ -4,9 +4,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from minimoe import kernels, ops
-from minimoe.backend import array_module, to_host
-from minimoe.moe.plan import RoutingPlan, build_plan, scan_counts, token_of_assignment
+from minimoe.backend import array_module, is_array, on_host, to_host
+from minimoe.moe.plan import RoutingPlan, scan_counts, sorted_plan
 from minimoe.moe.selection import PRIORITIES, expert_capacity, keep_within_capacity
 from minimoe.tensor import Tensor, raw
 
@@ -27,7 +29,7 @@ class Routing:
     mask: object               # (N,) bool, True = real token, or None when all are
     k_range: tuple[int, int]   # what the router allows per real token
     clipped: object            # 0-d or int: tokens that asked for more experts than there are
-    nonfinite: object          # 0-d or int: tokens skipped for NaN or infinite logits or importance
+    nonfinite: object          # 0-d or int: tokens with NaN or infinite logits or importance
 
     def __repr__(self) -> str:
         return (f"Routing({self.plan.n_tokens} tokens, {self.plan.n_experts} experts, {self.plan.expert.size} "
@@ -82,7 +84,8 @@ def pool_stats(several: list[dict]) -> dict:
 def route(logits, k, gates: str = "raw", capacity: float | None = None, mask=None, *, importance=None,
           priority: str = "position", capacity_min: int = 1, renorm_after_drop: bool = False, ban=None,
           balance_weight: float = 0.01, z_weight: float = 0.001, entropy_weight: float = 0.0,
-          on_nonfinite: str = "raise", k_range: tuple[int, int] | None = None) -> Routing:
+          on_nonfinite: str = "raise", k_range: tuple[int, int] | None = None,
+          assignments: int | None = None) -> Routing:
     """Sends token i to its k_i experts of largest logit (ties: the lower index) and weighs them.
 
     logits (N, E) tensor; k (N,) or (B, S) integers, clipped to the experts there are, 0 at padding; mask (N,) or
@@ -93,21 +96,25 @@ def route(logits, k, gates: str = "raw", capacity: float | None = None, mask=Non
     ban: bool (E,), True for experts nobody may use. Losses: see `ops.router_terms`. importance (N,) or (B, S) is
     used by `priority` and kept for reports. on_nonfinite: what to do with a real token whose logits or importance are
     NaN or infinite: "raise" FloatingPointError, or "skip": it gets no expert, counts in no loss and in
-    `stats["nonfinite"]`, and changes nothing for the others. k_range: what the router allows, for reports.
+    `stats["nonfinite"]`, and changes nothing for the others. On a GPU "raise" waits: `Routing.nonfinite` counts them,
+    and an encoder reads the counts of all its layers once and raises then. k_range: what the router allows, for
+    reports. assignments: the sum of k after clipping and padding, where the caller knows it: on a GPU, finding out
+    means waiting.
 
     Raises ValueError for shapes and names that do not fit, TypeError for k that is not an integer array.
     """
     logits = logits if isinstance(logits, Tensor) else Tensor(logits)
-    logits, importance, bad = clean(logits, importance, mask, ban, on_nonfinite)
-    return assemble(logits, softmax_of(logits), k, bad, gates=gates, capacity=capacity, mask=mask,
+    logits, importance, bad, nonfinite = clean(logits, importance, mask, ban, on_nonfinite)
+    return assemble(logits, softmax_of(logits), k, bad, nonfinite=nonfinite, gates=gates, capacity=capacity, mask=mask,
                     importance=importance, priority=priority, capacity_min=capacity_min,
                     renorm_after_drop=renorm_after_drop, ban=ban, balance_weight=balance_weight, z_weight=z_weight,
-                    entropy_weight=entropy_weight, k_range=k_range)
+                    entropy_weight=entropy_weight, k_range=k_range, assignments=assignments)
 
 
 def clean(logits: Tensor, importance, mask, ban, on_nonfinite: str):
-    """(logits, importance, bad): banned experts at -inf, and 0 wherever a token is bad: its logits or importance are
-    NaN or infinite. bad: bool (N,), or None when no token is. Padding may hold anything. `route` explains the rest."""
+    """(logits, importance, bad, nonfinite): banned experts at -inf, and 0 wherever a token is bad: its logits or
+    importance are NaN or infinite. bad: bool (N,), tokens to skip, or None for none. nonfinite: how many real tokens
+    were bad. Padding may hold anything. `route` explains the rest."""
     if logits.ndim != 2:
         raise ValueError(f"route: logits is {logits.shape}; it must be (N, E)")
     if on_nonfinite not in ("raise", "skip"):
@@ -117,25 +124,36 @@ def clean(logits: Tensor, importance, mask, ban, on_nonfinite: str):
     if importance is not None:
         importance = xp.asarray(raw(importance))
         strange = ~xp.isfinite(_flat(xp, "importance", importance, bad.size))
-        if strange.any():
+        if not on_host(strange) or strange.any():
             bad, what = bad | strange, "router logits or importance"
-    if bad.any():
-        mask = _flat(xp, "mask", mask, bad.size)
-        real = int((bad if mask is None else bad & mask).sum())
-        if real and on_nonfinite == "raise":
-            raise FloatingPointError(f"route: {what} of {real} of {bad.size} tokens are NaN or infinite; "
-                                     "lower the learning rate, clip gradients, or use on_nonfinite='skip'")
+    mask = _flat(xp, "mask", mask, bad.size)
+    nonfinite = (bad if mask is None else bad & mask).sum()
+    if on_host(bad):                                # on a device nobody looks: see `nonfinite_error`
+        if nonfinite and on_nonfinite == "raise":
+            raise nonfinite_error(what, int(nonfinite), bad.size)
+        bad = bad if bad.any() else None
+    if bad is not None:
         logits = ops.where(bad[:, None], 0.0, logits)
         importance = None if importance is None else xp.where(bad.reshape(importance.shape), 0, importance)
-    else:
-        bad = None
     if ban is not None:
-        ban = xp.asarray(raw(ban))
-        if ban.shape != logits.shape[1:] or ban.dtype != bool or ban.all():
-            raise ValueError(f"route: ban is {ban.dtype} {ban.shape}; it must be bool ({logits.shape[1]},) and leave "
-                             "one expert")
-        logits = ops.where(ban, -xp.inf, logits)
-    return logits, importance, bad
+        ban = host_ban(ban, logits.shape[1])
+        logits = ops.where(xp.asarray(ban), -xp.inf, logits)
+    return logits, importance, bad if on_nonfinite == "skip" else None, nonfinite
+
+
+def nonfinite_error(what: str, count: int, tokens: int) -> FloatingPointError:
+    """What `on_nonfinite="raise"` raises."""
+    return FloatingPointError(f"route: {what} of {count} of {tokens} tokens are NaN or infinite; "
+                              "lower the learning rate, clip gradients, or use on_nonfinite='skip'")
+
+
+def host_ban(ban, n_experts: int):
+    """A ban as a bool array (E,) on the host. Raises ValueError unless it is one and leaves an expert."""
+    ban = raw(ban)
+    ban = to_host(ban) if is_array(ban) else np.asarray(ban)
+    if ban.shape != (n_experts,) or ban.dtype != bool or ban.all():
+        raise ValueError(f"route: ban is {ban.dtype} {ban.shape}; it must be bool ({n_experts},) and leave one expert")
+    return ban
 
 
 def softmax_of(logits: Tensor):
@@ -150,12 +168,13 @@ def who_counts(mask, bad):
     return ~bad if mask is None else mask & ~bad
 
 
-def assemble(logits: Tensor, softmax, k, bad, *, gates, capacity, mask, importance, priority,
+def assemble(logits: Tensor, softmax, k, bad, *, nonfinite, gates, capacity, mask, importance, priority,
              capacity_min, renorm_after_drop, ban, balance_weight, z_weight, entropy_weight, k_range,
-             scores=None) -> Routing:
+             assignments=None, tokens=None, scores=None) -> Routing:
     """The Routing for clean logits and what `softmax_of` says of them; `route` explains the other arguments.
 
     scores (N, E): what selection orders experts by, default the logits; -inf marks an expert the token may not have.
+    tokens: how many are real, where the caller knows it.
     """
     xp = array_module(logits.data)
     n, n_experts = logits.shape
@@ -166,19 +185,19 @@ def assemble(logits: Tensor, softmax, k, bad, *, gates, capacity, mask, importan
     if priority not in PRIORITIES:
         raise ValueError(f"route: priority {priority!r} is not one of {', '.join(PRIORITIES)}")
     counted = who_counts(mask, bad)
-    most = n_experts if ban is None else n_experts - int(xp.asarray(raw(ban)).sum())
+    most = n_experts if ban is None else n_experts - int(host_ban(ban, n_experts).sum())
     k, clipped = _counts(xp, k, counted, n, most)
-    nonfinite = 0 if bad is None else (bad if mask is None else bad & mask).sum()
-
     row_ptr = scan_counts(k)
-    expert = kernels.of(k).select_experts(logits.data if scores is None else scores, row_ptr)
-    keep = None
+    if assignments is None or bad is not None:
+        assignments = _read_total(xp, row_ptr, k)
+    expert = kernels.of(k).select_experts(logits.data if scores is None else scores, row_ptr, assignments)
+    plan = sorted_plan(row_ptr, expert, n_experts)
+    asked = plan.counts
     if capacity is not None:
-        tokens = n if counted is None else int(counted.sum())
-        keep = _keep(xp, row_ptr, expert, p, importance, priority, tokens, n_experts, capacity,
-                     capacity_min)
-    plan = build_plan(row_ptr, expert, n_experts, keep)
-    asked = plan.counts if keep is None else xp.bincount(expert, minlength=n_experts)
+        if tokens is None or bad is not None:
+            tokens = n if counted is None else int(counted.sum())
+        keep = _keep(xp, plan, p, importance, priority, tokens, capacity, capacity_min)
+        plan = sorted_plan(row_ptr, expert, n_experts, keep)
     probabilities, chosen, *losses = ops.router_terms(
         logits, plan, gates, renorm_after_drop, p, lse, asked, counted, balance_weight=balance_weight,
         z_weight=z_weight, entropy_weight=entropy_weight)
@@ -204,21 +223,27 @@ def _counts(xp, k, counted, n: int, most: int):
     if k.dtype.kind not in "iu":
         raise TypeError(f"route: k is {k.dtype}; it must be an integer array: k.astype('int32')")
     k = k if counted is None else xp.where(counted, k, 0)
-    if k.size and int(k.min()) < 0:
-        raise ValueError(f"route: k has {int(k.min())}; a token cannot have fewer than 0 experts")
     return xp.minimum(k, most).astype(xp.int32), (k > most).sum()
 
 
-def _keep(xp, row_ptr, expert, probabilities, importance, priority, tokens, n_experts, factor, minimum):
+def _read_total(xp, row_ptr, k) -> int:
+    """The sum of k, read back once. Raises ValueError for a k below 0."""
+    total, least = to_host(xp.stack([row_ptr[-1], k.min()])).tolist() if k.size else (0, 0)
+    if least < 0:
+        raise ValueError(f"route: k has {least}; a token cannot have fewer than 0 experts")
+    return total
+
+
+def _keep(xp, plan, probabilities, importance, priority, tokens, factor, minimum):
     if factor < 0 or minimum < 0:
         raise ValueError(f"route: capacity {factor} and capacity_min {minimum} must be at least 0")
-    token = token_of_assignment(row_ptr)
-    level = xp.arange(expert.size, dtype=xp.int32) - row_ptr[token]
+    token, expert = plan.token, plan.expert
+    level = xp.arange(expert.size, dtype=xp.int32) - plan.row_ptr[token]
     if priority == "importance":
         if importance is None:
             raise ValueError("route: priority='importance' needs importance, (N,) or (B, S)")
         rank = importance[token]
     else:
         rank = probabilities[token, expert] if priority == "prob" else xp.zeros(expert.size, probabilities.dtype)
-    limit = expert_capacity(expert.size, tokens, n_experts, factor, minimum)
-    return keep_within_capacity(expert, level, rank, token, n_experts, limit)
+    limit = expert_capacity(expert.size, tokens, plan.n_experts, factor, minimum)
+    return keep_within_capacity(plan, level, rank, limit)

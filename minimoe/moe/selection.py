@@ -17,17 +17,16 @@ def expert_capacity(assignments: int, tokens: int, n_experts: int, factor: float
     return min(tokens, max(minimum, math.ceil(factor * assignments / n_experts - 1e-9)))
 
 
-def keep_within_capacity(expert, level, priority, token, n_experts: int, capacity: int):
-    """bool (A,): True for the first `capacity` assignments of every expert.
+def keep_within_capacity(plan, level, priority, capacity: int):
+    """bool (A,): True for the first `capacity` assignments of every expert of a plan that drops none.
 
     Order within an expert: choice level ascending (all first choices before all second ones), then `priority`
-    descending, then token ascending. All arrays (A,).
+    descending, then token ascending. level and priority (A,).
     """
+    expert, token = plan.expert, plan.token
     xp = array_module(expert)
     order = xp.lexsort(xp.stack([token, -priority, level, expert]))     # the last row is the first key
-    first = xp.zeros(n_experts + 1, xp.int64)
-    xp.cumsum(xp.bincount(expert, minlength=n_experts), out=first[1:])
-    place = xp.arange(expert.size) - first[expert[order]]               # 0, 1, 2, ... within each expert
+    place = xp.arange(expert.size) - plan.offsets[expert[order]]        # 0, 1, 2, ... within each expert
     keep = xp.empty(expert.size, bool)
     keep[order] = place < capacity
     return keep

@@ -16,10 +16,10 @@ from minimoe.kernels.reference.routing import (
     select_gates_backward,
 )
 from minimoe.kernels.reference.rows import combine_rows, combine_rows_backward, embedding_gradient, gather_rows
-from minimoe.kernels.reference.sorting import sort_by_expert
+from minimoe.kernels.reference.sorting import sort_by_expert, token_of_assignment
 
 __all__ = ["adamw_update", "add_bias", "bias_activation", "budget_counts", "column_importance", "combine_rows",
            "combine_rows_backward", "embedding_gradient", "gather_rows", "grouped_matmul", "grouped_sum",
            "grouped_weight_gradient", "layer_norm", "layer_norm_backward", "masked_softmax", "masked_softmax_backward",
            "router_backward", "router_softmax", "segments", "select_experts", "select_gates", "select_gates_backward",
-           "sort_by_expert"]
+           "sort_by_expert", "token_of_assignment"]

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from minimoe.kernels.reference.sorting import token_of_assignment
+
 
 def router_softmax(logits):
     """(p, lse, bad) of logits (N, E): softmax p (N, E), its log-sum-exp lse (N,), and bad, bool (N,).
@@ -40,7 +42,7 @@ def select_gates(p, expert, inv, row_ptr, form: str, renorm_after_drop: bool):
 
     p (N, E), expert and inv (A,), row_ptr (N+1,).
     """
-    token, kept = _token(row_ptr), (inv >= 0).astype(p.dtype)
+    token, kept = token_of_assignment(row_ptr, expert.size), (inv >= 0).astype(p.dtype)
     if form == "equal":
         return kept / np.diff(row_ptr)[token].astype(p.dtype)
     gates = p[token, expert]
@@ -57,7 +59,7 @@ def select_gates_backward(dg, p, expert, inv, row_ptr, form: str, renorm_after_d
     gp = np.zeros_like(p)
     if form == "equal":
         return gp
-    token, kept = _token(row_ptr), (inv >= 0).astype(p.dtype)
+    token, kept = token_of_assignment(row_ptr, expert.size), (inv >= 0).astype(p.dtype)
     dg = dg * kept
     if form == "renorm":
         chosen = p[token, expert]
@@ -92,11 +94,6 @@ def router_backward(dg, gp, coefficients, p, lse, share, counted, expert, inv, r
         d += z * m * lse[:, None]
     d *= p
     return d
-
-
-def _token(row_ptr):
-    """The token of every assignment, (A,)."""
-    return np.repeat(np.arange(row_ptr.size - 1), np.diff(row_ptr))
 
 
 def _chosen_sum(chosen, kept, row_ptr, renorm_after_drop: bool):

@@ -4,6 +4,11 @@ from __future__ import annotations
 import numpy as np
 
 
+def token_of_assignment(row_ptr, assignments: int):
+    """The token of every assignment: (N+1,) -> int32 (A,). assignments: A."""
+    return np.repeat(np.arange(row_ptr.size - 1, dtype=np.int32), np.diff(row_ptr))
+
+
 def sort_by_expert(expert, keep, n_experts: int):
     """Stable counting sort of the kept assignments. `keep`: bool (A,) or None.
 
