@@ -88,6 +88,6 @@ def _smaller(png: str) -> str:
 
     result = BytesIO()
     with Image.open(BytesIO(base64.b64decode(png))) as image:
-        paper = Image.new("RGBA", image.size, "white")
-        Image.alpha_composite(paper, image.convert("RGBA")).convert("RGB").quantize(128).save(result, "png", optimize=True)
+        on_white = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+        on_white.convert("RGB").quantize(128).save(result, "png", optimize=True)
     return base64.b64encode(result.getvalue()).decode() + "\n"

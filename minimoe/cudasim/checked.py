@@ -37,8 +37,7 @@ class Parameters:
                     raise TypeError(f"{self.label}: argument {name} is missing; {VERSION} has no default for it")
         for name in kwargs:
             if name not in self.names:
-                raise TypeError(f"{self.label}: got an unexpected keyword argument {name!r}; {VERSION} has no such "
-                                f"option")
+                raise TypeError(f"{self.label}: unexpected keyword argument {name!r}; {VERSION} has no such option")
         hosts = [self._host(value, name) for value, name in zip(args, names, strict=False)]
         return hosts, {name: self._host(value, name) for name, value in kwargs.items()} if kwargs else kwargs
 
@@ -81,7 +80,7 @@ def checked(label: str, call, written: list[str], needs_array: bool = True):
     def checked_call(*args, **kwargs):
         hosts, host_kwargs = parameters.host(args, kwargs)
         sources = (*args, *kwargs.values())
-        if needs_array and not any(holds_array(value) for value in sources):
+        if needs_array and not any(map(holds_array, sources)):
             raise TypeError(f"{label}: got no device array; make one with asarray() first")
         return wrap(call(*hosts, **host_kwargs), sources)
 

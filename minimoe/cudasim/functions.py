@@ -114,8 +114,7 @@ def put_along_axis(arr: ndarray, indices: ndarray, values, axis: int) -> None:
 
 
 def _poisoned(made: np.ndarray) -> np.ndarray:
-    byte_pattern = np.full(made.itemsize, POISON, np.uint8).view(made.dtype)[0]
-    made.fill(True if made.dtype == bool else byte_pattern)         # no other byte is a bool
+    made.fill(np.full(made.itemsize, POISON, np.uint8).view(made.dtype)[0])         # a bool becomes True
     return made
 
 

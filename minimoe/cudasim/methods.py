@@ -67,8 +67,7 @@ def searchsorted(self, v, side: str = "left", sorter: ndarray | None = None) -> 
 
 
 def _like_numpys(name: str):
-    written = [parameter for parameter in METHODS[name] if not (name.startswith("arg") and parameter == "dtype=")]
-    method = checked(name, getattr(np.ndarray, name), ["self", *written])
+    method = checked(name, getattr(np.ndarray, name), ["self", *METHODS[name]])
     return waiting(method, WAITS[name]) if name in WAITS else method
 
 

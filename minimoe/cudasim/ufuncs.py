@@ -32,7 +32,7 @@ class UFunc:
     def __call__(self, *args, **kwargs):
         """args: device arrays and numbers, then perhaps outputs. TypeError for host arrays, lists, other options."""
         name = self.__name__
-        hosts = [operand(a, name) for a in args if a is not None]
+        hosts = [None if a is None and i >= self.nin else operand(a, name) for i, a in enumerate(args)]
         if not kwargs and len(args) == self.nin:
             return wrap(self._call(*hosts))
         for option in kwargs:

@@ -85,6 +85,12 @@ def test_nothing_to_do_gives_the_same_array_back():
     assert a.astype(a.dtype) is not a and xp.array(a) is not a and a[0].T.base is a
 
 
+def test_matmul_in_place_makes_a_new_array_as_in_cupy():
+    a = kept = xp.asarray(np.eye(2))
+    a @= a
+    assert a is not kept
+
+
 def test_out_is_written_and_is_the_answer():
     a, out = xp.asarray(HOST), xp.empty((2, 3))
     for answer in (xp.multiply(a, 2, out=out), xp.multiply(a, 2, out), xp.multiply(a, 2, out=(out,))):
@@ -98,6 +104,9 @@ def test_out_is_written_and_is_the_answer():
     same(square, HOST @ HOST.T)
     whole, rest = xp.empty((2, 3)), xp.empty((2, 3))
     assert xp.divmod(a, 2, out=(whole, None))[0] is whole and xp.modf(a, rest, whole)[1] is whole
+    assert xp.divmod(a, 4, None, rest)[1] is rest and xp.divmod(a, 4, None, rest)[0] is not rest
+    same(rest, HOST % 4)
+    assert xp.add.reduceat(a, xp.asarray([0, 1]), 1, None, square) is square
 
 
 def test_what_comes_from_the_host_and_goes_there_is_a_copy():
@@ -172,6 +181,8 @@ def test_assignment_by_position_mask_and_index():
         array[module.asarray([1, 0])] = module.asarray(HOST)[:, ::-1]
         array[module.asarray([0, 1]), module.asarray([2, 2])] = module.asarray([3.0, 4.0])
         array[module.asarray([1, 1])] = 6.0         # one value for all: the same whoever comes last
+        array[[]] = 7.0
+        array[[0], [1]] = 8.0
     same(a, host)
 
 

@@ -46,6 +46,10 @@ SAME = {
     "cumsum": lambda m, a, i: a.cumsum(axis=1),
     "cumsum of integers": lambda m, a, i: m.cumsum(i),
     "count_nonzero": lambda m, a, i: m.count_nonzero(a > 0),
+    "count_nonzero of all": lambda m, a, i: m.count_nonzero(a),
+    "allclose": lambda m, a, i: m.allclose(a, a + 1e-12),
+    "array_equal": lambda m, a, i: m.array_equal(a, a),
+    "matmul of other axes": lambda m, a, i: m.matmul(a, a, axes=[(1, 0), (0, 1), (0, 1)]),
     "norm": lambda m, a, i: m.sqrt(m.vdot(a, a)),
     "dot": lambda m, a, i: a.dot(i),
     "einsum": lambda m, a, i: m.einsum("ij,kj->ik", a, a),
@@ -139,6 +143,7 @@ def test_put_along_axis_writes_each_row_in_its_own_order():
     a, host = xp.asarray(HOST), HOST.copy()
     for array, module in ((a, xp), (host, np)):
         module.put_along_axis(array, module.argsort(array, axis=1), module.asarray(HOST) * 10, axis=1)
+        module.put_along_axis(array, module.asarray([[2], [0]]), 7.0, axis=-1)
     np.testing.assert_array_equal(a.get(), host)
 
 

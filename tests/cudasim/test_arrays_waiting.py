@@ -88,6 +88,7 @@ FREE = {
     "quantile at a number": lambda a: xp.quantile(a, 0.5),
     "from the host": lambda a: xp.asarray(HOST),
     "asnumpy of a host array": lambda a: xp.asnumpy(HOST),
+    "a refused item": lambda a: pytest.raises(ValueError, a.item),
     "a refused bool": lambda a: pytest.raises(ValueError, bool, a),
 }
 

@@ -39,8 +39,10 @@ def test_gather_rows(count, d, dtype, device):
     equals_twin("gather_rows", (normal((7, d), dtype), index), device)
 
 
-def test_gather_rows_takes_an_index_of_any_shape(device):
-    equals_twin("gather_rows", (normal((7, 5), "float64"), np.array([[[6, 0, 0], [1, 2, 3]]])), device)
+@pytest.mark.parametrize("index", [np.array(6), np.array([[[6, 0, 0], [1, 2, 3]]]), np.zeros((2, 0, 3), np.int32)],
+                         ids=["0-d", "3-d", "3-d and empty"])
+def test_gather_rows_takes_an_index_of_any_shape(index, device):
+    equals_twin("gather_rows", (normal((7, 5), "float64"), index), device)
 
 
 @pytest.mark.parametrize("index", ["int8", "uint8", "int16", "int64", "uint32"])

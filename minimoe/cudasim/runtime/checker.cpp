@@ -35,7 +35,8 @@ static void remember_read(Cell& cell, const Access& now)
 {
     Access &last = cell.reads[0], &other = cell.reads[1];
     bool own = last.thread == now.thread && last.block == now.block;
-    bool other_counts = other.thread && !same_warp(other, now) && (other.block != now.block || other.phase == now.phase);
+    bool other_is_fresh = other.block != now.block || other.phase == now.phase;
+    bool other_counts = other.thread && !same_warp(other, now) && other_is_fresh;
     if (last.thread && !own && (!same_warp(last, now) || !other_counts)) other = last;
     last = now;
 }
@@ -123,8 +124,8 @@ static void access(const char* p, unsigned size, Kind kind, Order order, void* p
     Run* run = current_run();
     Fiber* fiber = current_fiber();
     if (!fiber || inside(p, fiber->stack, STACK_SIZE)) return;          // no fiber: Python asks for a signature
-    if (inside(p, run) || inside(p, run->fibers, run->threads) || inside(p, &cudasim_thread) || inside(p, &cudasim_grid))
-        return;                                       // threadIdx and its friends
+    if (inside(p, run) || inside(p, run->fibers, run->threads)) return;             // threadIdx and its friends,
+    if (inside(p, &cudasim_thread) || inside(p, &cudasim_grid)) return;             // which are read through these
 
     const Region* found = nullptr;                    // of arrays that overlap always the same, so that races show
     for (const Region& region : run->regions)

@@ -34,7 +34,8 @@ struct Meeting {
 };
 
 extern "C" {
-extern __thread Thread* cudasim_thread __attribute__((tls_model("initial-exec")));      // initial-exec: no call per read
+// initial-exec: read without a function call
+extern __thread Thread* cudasim_thread __attribute__((tls_model("initial-exec")));
 extern __thread Grid* cudasim_grid __attribute__((tls_model("initial-exec")));
 
 int cudasim_barrier(int line, Barrier kind, int vote);              // waits for the block; answers the sum of the votes

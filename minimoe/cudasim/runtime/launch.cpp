@@ -77,8 +77,11 @@ static void run_blocks(Run* run)
         std::iota(order.begin(), order.end(), uint64_t(0));
         std::shuffle(order.begin(), order.end(), run->random);
     }
-    for (uint64_t i = 0; i < blocks && !run->failed; i++)
-        run_block(run, run->request->schedule == SEEDED ? order[i] : run->request->schedule == REVERSED ? blocks - 1 - i : i);
+    for (uint64_t i = 0; i < blocks && !run->failed; i++) {
+        if (run->request->schedule == FORWARD) run_block(run, i);
+        if (run->request->schedule == REVERSED) run_block(run, blocks - 1 - i);
+        if (run->request->schedule == SEEDED) run_block(run, order[i]);
+    }
 }
 
 extern "C" int cudasim_launch(const Request* request, Fault* fault)

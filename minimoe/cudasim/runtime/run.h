@@ -99,7 +99,8 @@ struct Run : Grid {
 inline Run* current_run() { return static_cast<Run*>(cudasim_grid); }
 inline Fiber* current_fiber() { return static_cast<Fiber*>(cudasim_thread); }
 
-void report(Run*, const Fiber*, const void* pc, int line, const char* format, ...) __attribute__((format(printf, 5, 6)));
+void report(Run*, const Fiber*, const void* pc, int line, const char* format, ...)
+    __attribute__((format(printf, 5, 6)));
 void back_to_scheduler();                             // ends the turn of the running fiber
 [[noreturn]] void stop();                             // ends the running fiber; after a report nothing runs any more
 void check_meetings(Run*, unsigned warp);             // after a lane arrived or returned: who need not wait any longer

@@ -10,11 +10,11 @@ MOST_COLUMNS = 256                                  # of a block that gives each
 
 
 def gather_rows(x, index):
-    xp, (x,), (index,) = array_module(x, index), contiguous(x), indices(index)
+    xp, (x,), (packed,) = array_module(x, index), contiguous(x), indices(index)
     d = x.shape[1]
-    y = xp.empty((*index.shape, d), x.dtype)
+    y = xp.empty((*index.shape, d), x.dtype)        # of index, not packed: packing gives a 0-d array an axis
     launch(FILE, "gather_rows", x.dtype, ceil_div(index.size, WARPS) if d else 0, 32 * WARPS,
-           (x, index, index.size, d, y))
+           (x, packed, index.size, d, y))
     return y
 
 
