@@ -7,7 +7,7 @@ nothing of gradients through importance.
 from __future__ import annotations
 
 from minimoe.autograd import op
-from minimoe.backend import array_module
+from minimoe.backend import array_module, backend_name, to_backend
 from minimoe.moe.importance import joined_heads, per_head_importance, without_padding
 from minimoe.tensor import Tensor, raw
 
@@ -64,7 +64,7 @@ def weigh_by_importance(y: Tensor, kappa: Tensor, importance, mask) -> Tensor:
     """
     values = raw(importance)
     xp = array_module(values)
-    real = xp.ones(values.shape, bool) if mask is None else raw(mask)
+    real = xp.ones(values.shape, bool) if mask is None else to_backend(raw(mask), backend_name(values))
     mean = xp.where(real, values, 0).sum(axis=1, keepdims=True) / xp.maximum(real.sum(axis=1, keepdims=True), 1)
     above = (importance - mean.astype(values.dtype)).reshape(-1, 1)                         # (N, 1)
     return y * (above * kappa + 1)

@@ -13,7 +13,7 @@ from minimoe.kernels import nvrtc
 from minimoe.kernels.launch import source
 
 FILES = sorted(file.name for file in resources.files(kernels).iterdir() if file.name.endswith(".cu"))
-REGISTERS = {"float": 128, "double": 128}           # per thread: with 128, blocks of 256 leave two on every multiprocessor
+REGISTERS = {"float": 128, "double": 128}           # per thread: with 128, two blocks of 256 fit a multiprocessor
 SHARED = 48 * 1024                                  # bytes that a block gets without asking for more
 
 pytestmark = pytest.mark.skipif(
@@ -47,8 +47,8 @@ def kernels_in(code: str) -> list[str]:
 
 
 def test_a_spill_is_seen():
-    """257 sums at once cannot stay in registers: a report that says 0 spills would be worth nothing otherwise."""
-    code = ('extern "C" __global__ void f(const REAL* x, REAL* y, int n) { REAL sum[200]; '
+    """200 sums at once cannot stay in registers: a report that says 0 spills would be worth nothing otherwise."""
+    code = ('extern "C" __global__ void f(const REAL* x, REAL* y, int n) { REAL sum[200];\n'
             "#pragma unroll\nfor (int k = 0; k < 200; k++) sum[k] = x[k]; "
             "for (int i = 0; i < n; i++)\n#pragma unroll\nfor (int k = 0; k < 200; k++) sum[k] += x[i * k] * sum[k]; "
             "\n#pragma unroll\nfor (int k = 0; k < 200; k++) y[k] = sum[k]; }")
@@ -58,7 +58,8 @@ def test_a_spill_is_seen():
 
 def test_a_mistake_is_reported_with_its_file_and_line():
     with pytest.raises(RuntimeError, match=r"wrong\.cu for sm_80, REAL=float: wrong\.cu\(2\): error"):
-        nvrtc.compile_source('extern "C" __global__ void f(REAL* x)\n{ x[0] = INFINITY; }', "float", "sm_80", "wrong.cu")
+        code = 'extern "C" __global__ void f(REAL* x)\n{ x[0] = INFINITY; }'
+        nvrtc.compile_source(code, "float", "sm_80", "wrong.cu")
 
 
 def test_without_the_wheel_the_pip_line_is_told(monkeypatch):

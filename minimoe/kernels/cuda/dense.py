@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 
 from minimoe.backend import array_module
-from minimoe.kernels.launch import ceil_div, contiguous, launch
+from minimoe.kernels.launch import ceil_div, contiguous, indices, launch
 
 PHI = {"relu": 0, "gelu": 1, "gelu_tanh": 2}
 THREADS = 256
@@ -82,7 +82,7 @@ def _groups(h, bias, offsets):
         bias, groups = h, 0
     else:
         (bias,), groups = contiguous(bias), 1 if offsets is None else offsets.size - 1
-    return bias, array_module(h).empty(1, "int32") if offsets is None else offsets, groups
+    return bias, array_module(h).empty(1, "int32") if offsets is None else indices(offsets)[0], groups
 
 
 def _tiles(rows: int, columns: int) -> tuple[int, int]:
