@@ -19,7 +19,7 @@ CASES: list[Case] = [*op_cases_general.CASES, *op_cases_moe.CASES]
 
 def apply(case: Case, inputs: list, backend: str = "numpy"):
     """The operation of `case` on `inputs` with the case's options."""
-    kwargs = {key: _moved(value, backend) for key, value in case.kwargs.items()}
+    kwargs = {key: moved(value, backend) for key, value in case.kwargs.items()}
     return ops.OPS[case.op](*([inputs] if case.as_list else inputs), **kwargs)
 
 
@@ -46,13 +46,13 @@ def check_all(backend: str = "numpy", seed: int = 0) -> dict[str, dict]:
     return results
 
 
-def _moved(value, backend: str):
+def moved(value, backend: str):
     """An option on the backend: arrays, tuples of them, and dataclasses of arrays such as a routing plan."""
     if is_array(value):
         return to_backend(value, backend)
     if isinstance(value, tuple):
-        return tuple(_moved(part, backend) for part in value)
+        return tuple(moved(part, backend) for part in value)
     if dataclasses.is_dataclass(value):
-        return dataclasses.replace(value, **{f.name: _moved(getattr(value, f.name), backend)
+        return dataclasses.replace(value, **{f.name: moved(getattr(value, f.name), backend)
                                              for f in dataclasses.fields(value)})
     return value

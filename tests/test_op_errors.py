@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from minimoe import Tensor, ops
+from minimoe import Tensor, op_cases, ops
 from minimoe.moe import build_plan
 
 
@@ -162,8 +162,11 @@ ERRORS = [
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda e: f"{e.op}: {e.match}")
 def test_operation_refuses_with_a_message_that_says_what_came(error, backend):
-    inputs = [Tensor(a, backend=backend) if isinstance(a, np.ndarray) and a.dtype not in ("float16", "complex64") else a
-              for a in error.inputs]
+    half = any(isinstance(a, np.ndarray) and a.dtype in ("float16", "complex64") for a in error.inputs)
+    if backend != "numpy" and (half or error.match == "must rise from 0 to 4"):
+        pytest.skip("NumPy only: other dtypes never reach a device, and a device's offsets are not read back")
+    inputs = [Tensor(a, backend=backend) if isinstance(a, np.ndarray) and not half else a for a in error.inputs]
+    kwargs = {name: op_cases.moved(value, backend) for name, value in error.kwargs.items()}
     with pytest.raises(error.raises, match=error.match) as caught:
-        ops.OPS[error.op](*inputs, **error.kwargs)
+        ops.OPS[error.op](*inputs, **kwargs)
     assert "\n" not in str(caught.value)

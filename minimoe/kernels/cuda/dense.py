@@ -24,7 +24,7 @@ def layer_norm(x, weight, bias, eps: float):
 
 
 def layer_norm_backward(gy, xhat, inverse, weight):
-    (gy,), xp = contiguous(gy), array_module(gy)
+    (gy, xhat, inverse), xp = contiguous(gy, xhat, inverse), array_module(gy)
     rows, d = gy.shape
     gx, gw, gb = xp.empty(gy.shape, gy.dtype), xp.empty(d, gy.dtype), xp.empty(d, gy.dtype)
     launch("norm.cu", "layer_norm_input_gradient", gy.dtype, ceil_div(rows, WARPS), THREADS,
@@ -40,9 +40,11 @@ def layer_norm_backward(gy, xhat, inverse, weight):
 
 
 def add_bias(y, bias, offsets):
-    rows, columns = y.shape
+    (packed,), (rows, columns) = contiguous(y), y.shape
     launch("activation.cu", "add_bias", y.dtype, *_tiles(rows, columns),
-           (*_groups(y, bias, offsets), rows, columns, BIAS_ROWS, y))
+           (*_groups(y, bias, offsets), rows, columns, BIAS_ROWS, packed))
+    if packed is not y:                             # y is strided
+        y[...] = packed
     return y
 
 
