@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from broken_dense import BROKEN as BROKEN_DENSE
 from broken_routing import BROKEN as BROKEN_ROUTING
 from kernel_run import equals_twin
 
@@ -128,7 +129,7 @@ GROUPED = [
 ]
 
 BROKEN = [Broken(file, *row) for file, rows in (("rows.cu", ROWS), ("sorting.cu", SORTING), ("grouped.cu", GROUPED))
-          for row in rows] + [Broken(*row) for row in BROKEN_ROUTING]
+          for row in rows] + [Broken(*row) for row in (*BROKEN_ROUTING, *BROKEN_DENSE)]
 
 
 def broken_text(row: Broken) -> str:

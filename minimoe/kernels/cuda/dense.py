@@ -62,7 +62,7 @@ def bias_activation(h, bias, offsets, phi: str, gated: bool = False):
 
 
 def adamw_update(theta, g, m, v, step: int, lr: float, beta1: float, beta2: float, eps: float,
-                 weight_decay: float = 0.0, l2: float = 0.0) -> None:
+                 weight_decay: float = 0.0, l2: float = 0.0):
     c1 = 1 - beta1**step
     c2 = math.sqrt(1 - beta2**step)
     flat = [array.reshape(-1) for array in (theta, g, m, v)]
@@ -71,6 +71,7 @@ def adamw_update(theta, g, m, v, step: int, lr: float, beta1: float, beta2: floa
     for array, values in ((theta, flat[0]), (m, flat[2]), (v, flat[3])):
         if not array.flags.c_contiguous:            # then reshape made a copy
             array[...] = values.reshape(array.shape)
+    return theta, m, v
 
 
 def _optional(array, like):

@@ -173,8 +173,8 @@ def _gelu_tanh(x, y, slope):
 
 
 def adamw_update(theta, g, m, v, step: int, lr: float, beta1: float, beta2: float, eps: float,
-                 weight_decay: float = 0.0, l2: float = 0.0) -> None:
-    """One step t = `step` >= 1, in place on theta, m and v; all four arrays have one shape and dtype.
+                 weight_decay: float = 0.0, l2: float = 0.0):
+    """One step t = `step` >= 1, in place on theta, m and v, which are returned; all four have one shape and dtype.
 
     g <- g + l2 theta; m <- beta1 m + (1 - beta1) g; v <- beta2 v + (1 - beta2) g^2;
     theta <- theta - lr [(m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps) + weight_decay theta],
@@ -183,21 +183,21 @@ def adamw_update(theta, g, m, v, step: int, lr: float, beta1: float, beta2: floa
     """
     c1 = 1 - beta1**step
     c2 = math.sqrt(1 - beta2**step)
-    parts = blocks(theta, g, m, v)
-    for theta, g, m, v in parts:
+    for theta_, g_, m_, v_ in blocks(theta, g, m, v):
         if l2:
-            g = g + l2 * theta
-        work = g * (1 - beta1)                      # the only scratch: one block
-        m *= beta1
-        m += work
-        np.multiply(g, g, out=work)
+            g_ = g_ + l2 * theta_
+        work = g_ * (1 - beta1)                     # the only scratch: one block
+        m_ *= beta1
+        m_ += work
+        np.multiply(g_, g_, out=work)
         work *= 1 - beta2
-        v *= beta2
-        v += work
-        np.sqrt(v, out=work)
+        v_ *= beta2
+        v_ += work
+        np.sqrt(v_, out=work)
         work += c2 * eps
-        np.divide(m, work, out=work)
+        np.divide(m_, work, out=work)
         work *= lr * c2 / c1
         if weight_decay:
-            theta *= 1 - lr * weight_decay
-        theta -= work
+            theta_ *= 1 - lr * weight_decay
+        theta_ -= work
+    return theta, m, v
