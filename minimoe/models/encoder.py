@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minimoe.backend import array_module, is_array, to_backend
+from minimoe.backend import array_module, is_array, on_host, to_backend, to_host
 from minimoe.models.config import EncoderConfig
 from minimoe.moe.layer import MoELayer
-from minimoe.moe.routing import Routing
+from minimoe.moe.routing import Routing, nonfinite_error
 from minimoe.nn.attention import MultiHeadAttention
 from minimoe.nn.dropout import Dropout
 from minimoe.nn.embedding import Embedding
@@ -117,7 +117,21 @@ class Encoder(Module):
             attentions.append(attention)
             if routing is not None:
                 routings.append(routing)
+        self._raise_for_nonfinite(routings)
         return Output(self.final_norm(x), None, attentions, routings)
+
+    def _raise_for_nonfinite(self, routings: list[Routing]) -> None:
+        """On a device the routers only count what is not finite: all counts are read here, once for the whole pass."""
+        waiting = [(number, routing) for number, layer, routing in zip(
+            (number for number, layer in enumerate(self.layers) if layer.has_experts), self.expert_layers(), routings,
+            strict=True) if layer.router.on_nonfinite == "raise" and not on_host(routing.nonfinite)]
+        if not waiting:
+            return
+        counts = array_module(waiting[0][1].nonfinite).stack([routing.nonfinite for _, routing in waiting])
+        for (number, routing), count in zip(waiting, to_host(counts).tolist(), strict=True):
+            if count:
+                raise FloatingPointError(f"layers.{number}: "
+                                         f"{nonfinite_error('router logits or importance', count, routing.k.size)}")
 
     def forward(self, ids, mask=None, segments=None) -> Output:
         """See `encode`."""

@@ -63,3 +63,16 @@ def test_the_trainer_scores_and_counts_as_on_numpy(backend):
     assert found["backend"] == backend
     for name in ("score", "mean_experts_per_token", "k_histogram", "expert_load", "validation_score"):
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-3)
+
+
+def test_a_router_that_meets_nan_is_named_and_skipping_goes_on(backend):
+    def model(**options):
+        made = SequenceClassifier(EncoderConfig(20, d_model=8, n_layers=2, n_heads=2, d_ff=8, n_experts=4, max_length=8,
+                                                router_options=options), rng=0).to(backend=backend)
+        made.layers[1].moe.router.weight.data[0, 0] = np.nan
+        return made
+
+    ids = np.array([[2, 5, 7, 3], [2, 9, 3, 0]])
+    with pytest.raises(FloatingPointError, match=r"layers\.1: route: router logits.* of 7 of 8 tokens are NaN"):
+        model()(ids)
+    assert model(on_nonfinite="skip")(ids).routings[1].stats["nonfinite"] == 7
