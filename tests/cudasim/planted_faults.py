@@ -59,6 +59,15 @@ FAULTS = {
     "null pointer": Fault("""(int* y) {
         y[threadIdx.x] = 1; // HERE
     }""", 1, 32, (None,), "null or misaligned pointer", (0,), range(32)),
+    "copy past the end": Fault("""(int* y, const int* x, int bytes) {
+        memcpy(y, x, bytes); // HERE
+    }""", 1, 1, (zeros(4), zeros(8), i32(20)), "out-of-bounds write of 20 bytes at byte 0 of argument 0", (0,), (0,)),
+    "copy from past the end": Fault("""(int* y, const int* x, int bytes) {
+        memmove(y, x, bytes); // HERE
+    }""", 1, 1, (zeros(8), zeros(4), i32(20)), "out-of-bounds read of 20 bytes at byte 0 of argument 1", (0,), (0,)),
+    "fill past the end": Fault("""(int* y, int bytes) {
+        memset(y, 0, bytes); // HERE
+    }""", 1, 1, (zeros(4), i32(20)), "out-of-bounds write of 20 bytes at byte 0 of argument 0", (0,), (0,)),
     "index of a fixed shared array": Fault("""(float* y) {
         __shared__ float s[64];
         s[threadIdx.x + 1] = 1.0f; // HERE

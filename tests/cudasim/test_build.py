@@ -95,6 +95,16 @@ def test_a_kernel_is_compiled_once(base, monkeypatch):
     assert os.listdir(path.parent) == [path.name]   # and nothing temporary is left
 
 
+def test_a_library_appears_by_one_renaming_when_it_is_whole(base, monkeypatch):
+    def interrupted(made, path):
+        assert build._is_whole(made) and not path.exists()
+        raise KeyboardInterrupt
+    with monkeypatch.context() as changed, pytest.raises(KeyboardInterrupt):
+        changed.setattr(os, "replace", interrupted)
+        build_again()
+    assert os.listdir(build.cache_folder()) == []
+
+
 @pytest.mark.parametrize("harm", [lambda b: b[:5000] + bytes([b[5000] ^ 1]) + b[5001:], lambda b: b[:-100],
                                   lambda b: b"", lambda b: b[:-1] + bytes([b[-1] ^ 1])],
                          ids=["a bit", "cut short", "empty", "the hash"])

@@ -82,7 +82,7 @@ static void check_shared(Run* run, Fiber* fiber, Cell& cell, Kind kind, const Ac
     check_cell(run, fiber, cell, kind, now, region, offset, pc);
 }
 
-static void report_out_of_bounds(Run* run, Fiber* fiber, const char* p, unsigned size, Kind kind, void* pc)
+static void report_out_of_bounds(Run* run, Fiber* fiber, const char* p, size_t size, Kind kind, void* pc)
 {
     if (p < fiber->stack && p + STACK_SIZE >= fiber->stack) {
         report(run, fiber, pc, 0, "stack overflow: local variables need more than %zu bytes", STACK_SIZE);
@@ -99,10 +99,10 @@ static void report_out_of_bounds(Run* run, Fiber* fiber, const char* p, unsigned
     if (nearest) {
         char where[40];
         name_region(*nearest, where, sizeof where);
-        report(run, fiber, pc, 0, "out-of-bounds %s of %u bytes at byte %td of %s, which has %zu bytes", what, size,
+        report(run, fiber, pc, 0, "out-of-bounds %s of %zu bytes at byte %td of %s, which has %zu bytes", what, size,
                p - nearest->begin, where, nearest->size);
     } else {
-        report(run, fiber, pc, 0, "out-of-bounds %s of %u bytes, outside every array", what, size);
+        report(run, fiber, pc, 0, "out-of-bounds %s of %zu bytes, outside every array", what, size);
     }
     stop();
 }
@@ -112,14 +112,14 @@ template <class T> static bool inside(const char* p, const T* object, size_t cou
     return p >= reinterpret_cast<const char*>(object) && p < reinterpret_cast<const char*>(object + count);
 }
 
-static bool in_constants(const Run* run, const char* p, unsigned size)
+static bool in_constants(const Run* run, const char* p, size_t size)
 {
     for (const auto& [begin, length] : run->segments)
         if (p >= begin && p + size <= begin + length) return true;
     return false;
 }
 
-static void access(const char* p, unsigned size, Kind kind, Order order, void* pc)
+static void access(const char* p, size_t size, Kind kind, Order order, void* pc)
 {
     Run* run = current_run();
     Fiber* fiber = current_fiber();
@@ -152,6 +152,11 @@ extern "C" void cudasim_atomic_access(const volatile void* address, unsigned siz
     access(const_cast<const char*>(static_cast<const volatile char*>(address)), size, WRITE, ATOMIC, pc);
 }
 
+extern "C" void cudasim_range_access(const void* address, size_t size, bool write, void* pc)
+{
+    if (size) access(static_cast<const char*>(address), size, write ? WRITE : READ, ORDINARY, pc);
+}
+
 #define CALLER __builtin_return_address(0)
 #define HOOKS(SIZE)                                                                                     \
     void __tsan_read##SIZE(char* p) { access(p, SIZE, READ, ORDINARY, CALLER); }                        \
@@ -167,8 +172,8 @@ HOOKS(2)
 HOOKS(4)
 HOOKS(8)
 HOOKS(16)
-void __tsan_read_range(char* p, size_t size) { access(p, size, READ, ORDINARY, CALLER); }
-void __tsan_write_range(char* p, size_t size) { access(p, size, WRITE, ORDINARY, CALLER); }
+void __tsan_read_range(char* p, size_t size) { cudasim_range_access(p, size, false, CALLER); }
+void __tsan_write_range(char* p, size_t size) { cudasim_range_access(p, size, true, CALLER); }
 void __tsan_init() {}
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}

@@ -71,3 +71,4 @@ inline To bits_as(From value)                         // the same bits, read as 
 #include "atomics.h"
 #include "device_math.h"
 #include "export.h"
+#include "copies.h"

@@ -43,6 +43,7 @@ Meeting* cudasim_meet(unsigned mask, Operation operation, uint64_t value, int li
 void cudasim_leave(Meeting*);                                       // every lane, once it has read what it wants
 [[noreturn]] void cudasim_fail(const char* text, int line);
 void cudasim_atomic_access(const volatile void* address, unsigned size, void* pc);      // tells the checker
+void cudasim_range_access(const void* address, size_t size, bool write, void* pc);         // likewise
 void cudasim_maybe_yield();                                         // before an atomic: a seeded schedule may switch
 }
 
