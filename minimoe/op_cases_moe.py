@@ -58,6 +58,8 @@ CASES = [
     Case("grouped_linear", of(normal(5, 3), normal(3, 3, 2), normal(3, 2), fixed([0, 2, 2, 5]))),
     Case("grouped_linear", of(normal(4, 3), normal(2, 3, 2)), {"bias": None, "offsets": np.array([0, 0, 4])},
          "no bias"),
+    Case("grouped_linear", of(normal(5, 3), normal(3, 3, 2), normal(3, 2), fixed([0, 2, 2, 5])), {"grouped": "kernel"},
+         "one launch"),
     Case("grouped_linear", of(normal(0, 3), normal(2, 3, 2), normal(2, 2), fixed([0, 0, 0])), note="no row"),
     *[Case("expert_ffn", of(normal(5, 2), *expert_weights(3, 2, 3), fixed([0, 2, 2, 5])), {"activation": activation},
            activation) for activation in ("gelu", "gelu_tanh", "relu")],
@@ -65,5 +67,7 @@ CASES = [
            {"activation": activation}, activation) for activation in ("geglu", "reglu")],
     Case("expert_ffn", of(normal(4, 2), *expert_weights(2, 2, 3), fixed([0, 1, 4])), {"dropout_p": 0.4, "rng": 1},
          "dropout"),
+    Case("expert_ffn", of(normal(5, 2), *expert_weights(3, 2, 3), fixed([0, 2, 2, 5])), {"grouped": "kernel"},
+         "one launch"),
     Case("expert_ffn", of(normal(0, 2), *expert_weights(2, 2, 3), fixed([0, 0, 0])), note="no row"),
 ]

@@ -68,7 +68,7 @@ def router_terms(logits, plan, form="raw", renorm_after_drop=False, counts=None,
     return p, select_gates(p, plan, form, renorm_after_drop), balance, z, entropy
 
 
-def grouped_linear(x, weight, bias, offsets):
+def grouped_linear(x, weight, bias, offsets, grouped="library"):
     y = np.zeros((len(x), weight.shape[2]))
     for e in range(len(weight)):
         for row in range(offsets[e], offsets[e + 1]):
@@ -77,7 +77,7 @@ def grouped_linear(x, weight, bias, offsets):
     return y
 
 
-def expert_ffn(x, w1, b1, w2, b2, offsets, activation="gelu", dropout_p=0.0, rng=None):
+def expert_ffn(x, w1, b1, w2, b2, offsets, activation="gelu", dropout_p=0.0, rng=None, grouped="library"):
     def relu(h):
         return np.where(h > 0, h, 0)
 
