@@ -122,9 +122,9 @@ class Encoder(Module):
 
     def _raise_for_nonfinite(self, routings: list[Routing]) -> None:
         """On a device the routers only count what is not finite: all counts are read here, once for the whole pass."""
-        waiting = [(number, routing) for number, layer, routing in zip(
-            (number for number, layer in enumerate(self.layers) if layer.has_experts), self.expert_layers(), routings,
-            strict=True) if layer.router.on_nonfinite == "raise" and not on_host(routing.nonfinite)]
+        numbers = [number for number, layer in enumerate(self.layers) if layer.has_experts]
+        waiting = [(number, routing) for number, routing in zip(numbers, routings, strict=True)
+                   if self.layers[number].moe.router.on_nonfinite == "raise" and not on_host(routing.nonfinite)]
         if not waiting:
             return
         counts = array_module(waiting[0][1].nonfinite).stack([routing.nonfinite for _, routing in waiting])

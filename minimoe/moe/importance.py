@@ -96,11 +96,15 @@ def _read_attention(p: np.ndarray, mask: np.ndarray | None, measure: str, heads:
     """The measures that read weights. p (B,H,S,S), mask (B,S) or None -> (B,S)."""
     if measure in ("colmax", "colsum", "colsum_l1"):
         return kernels.of(p).column_importance(p, mask, "colmax" if measure == "colmax" else "colsum", heads)
+    joined = joined_heads(per_head_importance(without_padding(p, mask), real_tokens(p, mask), measure), heads)
+    return 1 - joined if measure == "diffuse" else joined
+
+
+def real_tokens(p: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    """How many tokens of each sample are real, at least 1, in the dtype of p (B,H,S,S): (B,1,1)."""
     xp = array_module(p)
     n = xp.full(p.shape[0], p.shape[3]) if mask is None else mask.sum(axis=1)
-    n = xp.maximum(n, 1).astype(p.dtype)[:, None, None]                         # (B, 1, 1), at least 1
-    joined = joined_heads(per_head_importance(without_padding(p, mask), n, measure), heads)
-    return 1 - joined if measure == "diffuse" else joined
+    return xp.maximum(n, 1).astype(p.dtype)[:, None, None]
 
 
 def per_head_importance(p: np.ndarray, n: np.ndarray, measure: str) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from minimoe.autograd import op
 from minimoe.backend import array_module, backend_name, to_backend
-from minimoe.moe.importance import joined_heads, per_head_importance, without_padding
+from minimoe.moe.importance import joined_heads, per_head_importance, real_tokens, without_padding
 from minimoe.tensor import Tensor, raw
 
 DIFFERENTIABLE = ("rowmax", "colmax", "colsum", "colsum_l1", "cls", "focus", "diffuse")
@@ -26,9 +26,8 @@ def differentiable_importance(xp, attention, mask=None, measure="rowmax", heads=
     heads="max": the whole gradient at the first head with the largest value. mask (B,S) bool, True = real token.
     """
     p = without_padding(attention, mask)
-    batch, n_heads, length = p.shape[:3]
-    n = xp.full(batch, length) if mask is None else mask.sum(axis=1)
-    n = xp.maximum(n, 1).astype(p.dtype)[:, None, None]                                     # (B, 1, 1)
+    n_heads, length = p.shape[1:3]
+    n = real_tokens(p, mask)                                                                # (B, 1, 1)
     scale = xp.abs(x).sum(axis=2).astype(p.dtype) if measure == "colsum_l1" else 1
     each = per_head_importance(p, n, measure)                                               # (B, H, S)
     y = joined_heads(each, heads) * scale

@@ -44,8 +44,8 @@ def expert_ffn(xp, x, w1, b1, w2, b2, offsets, activation="gelu", dropout_p=0.0,
     x (A, d) sorted by expert; w1 (E, d, f), b1 (E, f), w2 (E, f, d), b2 (E, d); offsets int (E+1,) -> (A, d).
     `activation`: a name of minimoe.ops.activations.ACTIVATIONS; for the gated ones, phi(g) * v with (g, v) = x W1 + b1,
     w1 and b1 are 2 f wide. D: dropout with probability `dropout_p`, drawn from the host generator `rng`. Work grows
-    the A rows that were chosen, not with tokens times experts. An expert without rows gets gradients of zeros. Raises
-    ValueError for shapes that do not fit, unknown activations and another `grouped`.
+    with A, the rows that were chosen, not with tokens times experts. An expert without rows gets gradients of zeros.
+    Raises ValueError for shapes that do not fit, unknown activations and another `grouped`.
     """
     _check("expert_ffn", x, w1, b1, offsets)
     same_float("expert_ffn", x=x, w2=w2, b2=b2)
