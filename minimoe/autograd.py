@@ -104,8 +104,7 @@ def op(function):
                     output._version = t._version    # a view: a write to the input is a write to it
         return outputs if several else outputs[0]
 
-    del call.__wrapped__                            # help() and signature show the public form, without xp
-    signature = inspect.signature(function)
+    signature = inspect.signature(function)         # help() shows the public form, without xp
     call.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])
     if function.__module__.startswith("minimoe.ops."):
         OPS[name] = call

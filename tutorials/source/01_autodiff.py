@@ -112,15 +112,10 @@ assert abs(float(w.grad[0, 0]) - slope) < 1e-5              # and it is the slop
 # This is how the library writes tanh. The code below is read from the installed library itself. `gy` stands for
 # $\delta y$, and `xp` is NumPy, or CuPy on a GPU. The function returns `y` together with its backward, and the
 # backward answers with one gradient for each input. (The line `@op` wraps the function so that it takes tensors
-# and is recorded; `source_of` looks under that wrapping.)
+# and is recorded.)
 
 # %%
-def source_of(operation):
-    """The library's own text of an operation, as it stands under @op."""
-    return inspect.getsource(inspect.getclosurevars(operation).nonlocals["function"])
-
-
-print(source_of(ops.tanh))
+print(inspect.getsource(ops.tanh))
 
 # %% [markdown]
 # We send a random upstream gradient back through tanh and compare with the formula.
