@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_info
 import minimoe
 from minimoe.backend import available_backends, blas_threads, get_backend
 from minimoe.files import check_writable, write_json
+from minimoe.kernels import nvrtc
 from minimoe.op_cases import check_all
 from minimoe.study.summary import table
 
@@ -37,7 +38,7 @@ def gradcheck(backend="numpy", seed=0, threads=None, json=None, quiet=False) -> 
 
 
 def info(backend="numpy", seed=0, threads=None, json=None, quiet=False) -> int:
-    """Versions, backends, the matrix library."""
+    """Versions, backends, the matrix library, and what the kernels compile for."""
     versions = {"minimoe": minimoe.__version__, "python": platform.python_version(), "platform": platform.platform()}
     for package in ("numpy", "scipy", "safetensors", "tokenizers", "matplotlib"):
         try:
@@ -50,6 +51,10 @@ def info(backend="numpy", seed=0, threads=None, json=None, quiet=False) -> int:
     print(f"{'matrices':12} {'; '.join(dict.fromkeys(blas))}")
     for name, missing in available_backends().items():
         print(f"{name:12} {missing or 'usable'}")
+    missing = nvrtc.missing()
+    print(f"{'kernels':12} compiled at first use; the tests compile them for {', '.join(nvrtc.ARCHITECTURES)}")
+    print(f"{'nvrtc':12} {missing or nvrtc.version()}")
     if json:
-        write_json(json, {"versions": versions, "blas": blas, "backends": available_backends()})
+        write_json(json, {"versions": versions, "blas": blas, "backends": available_backends(),
+                          "architectures": list(nvrtc.ARCHITECTURES), "nvrtc": missing or nvrtc.version()})
     return 0

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 
 from minimoe.moe.make import ROUTERS
 from minimoe.ops.activations import ACTIVATIONS, GATED
+from minimoe.ops.grouped import GROUPED
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class EncoderConfig:
 
     n_classes=1 is regression. n_experts=0 is the dense model. moe_every=2 puts experts in every second layer.
     router: a name of `make_router` or "file.py:ClassName"; router_options: its keywords. Pre-norm encoder, final norm,
-    first token pooled for classification.
+    first token pooled for classification. grouped: how a GPU multiplies expert by expert, see minimoe.ops.grouped.
     """
 
     vocab_size: int
@@ -32,6 +33,7 @@ class EncoderConfig:
     activation: str = "gelu"
     pad_id: int = 0
     expert_dropout: float = 0.0
+    grouped: str = "library"
 
     def __post_init__(self):
         at_least = dict(vocab_size=1, n_classes=1, d_model=1, n_layers=1, n_heads=1, d_ff=1, n_experts=0, moe_every=1,
@@ -55,6 +57,8 @@ class EncoderConfig:
             raise ValueError(f"EncoderConfig: router_options is {self.router_options!r}; it must be a dict")
         if "rng" in self.router_options:
             raise ValueError("EncoderConfig: router_options has 'rng'; the model draws the router's weights itself")
+        if self.grouped not in GROUPED:
+            raise ValueError(f"EncoderConfig: grouped {self.grouped!r} is not one of {', '.join(GROUPED)}")
         if self.pad_id >= self.vocab_size:
             raise ValueError(f"EncoderConfig: pad_id is {self.pad_id}; the ids are 0 to {self.vocab_size - 1}")
 

@@ -52,7 +52,7 @@ class EncoderLayer(Module):
         if experts:
             self.moe = MoELayer(config.d_model, config.d_ff, config.n_experts, config.router, config.activation,
                                 rng=rng, router_options=config.router_options, dropout=config.expert_dropout,
-                                dropout_rng=dropout_rng)
+                                dropout_rng=dropout_rng, grouped=config.grouped)
         else:
             self.feedforward = FeedForward(config.d_model, config.d_ff, config.activation, rng=rng)
         self.has_experts = experts

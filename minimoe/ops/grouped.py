@@ -15,6 +15,8 @@ from minimoe.ops.activations import ACTIVATIONS, activate, hidden_width, through
 from minimoe.ops.checks import same_float
 from minimoe.ops.dropout import draw_mask
 
+GROUPED = ("library", "kernel")
+
 
 @op
 def grouped_linear(xp, x, weight, bias, offsets, grouped="library"):
@@ -83,7 +85,7 @@ def _products(name: str, x, offsets, grouped: str):
         return kernels.of(x), offsets
     if grouped == "library":
         return reference, to_host(offsets)
-    raise ValueError(f"{name}: grouped is {grouped!r}; it must be 'library' or 'kernel'")
+    raise ValueError(f"{name}: grouped is {grouped!r}; it must be {' or '.join(map(repr, GROUPED))}")
 
 
 def _check(name: str, x, weight, bias, offsets) -> None:

@@ -134,6 +134,7 @@ def test_gradcheck_prints_every_operation_and_its_largest_error(capsys, tmp_path
 def test_info_names_versions_and_backends(capsys):
     status, out, _ = run(capsys, "info")
     assert status == 0 and f"numpy        {np.__version__}" in out and "cudasim" in out
+    assert "compile them for sm_75, sm_80, sm_90, sm_100\n" in out
 
 
 COLLAPSED = """

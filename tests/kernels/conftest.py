@@ -17,4 +17,5 @@ def pytest_generate_tests(metafunc):
 
 def _marks(name: str, missing: str) -> list:
     required = name == "cudasim" and (platform.system(), platform.machine()) == ("Linux", "x86_64")
-    return [pytest.mark.skip(reason=f"{name}: {missing}")] if missing and not required else []
+    gpu = [pytest.mark.gpu] if name == "cupy" else []
+    return [*gpu, pytest.mark.skip(reason=f"{name}: {missing}")] if missing and not required else gpu
