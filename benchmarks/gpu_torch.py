@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 import numpy as np
+import peers
 import torch
 from gpu_kernels import Sizes, check, plan_of
-from torch import nn
 from torch.nn import functional as F
 
 from minimoe import Tensor, ops
@@ -13,7 +13,6 @@ from minimoe.models import EncoderConfig, SequenceClassifier
 from minimoe.optim import AdamW
 
 LAYERS, MOST_EXPERTS = 2, 16                        # of the encoder: two of them, with Adam's state, fit in 16 GB
-BALANCE, Z = 0.01, 0.001                            # our default weights of the auxiliary losses
 
 
 def expert_calls(sizes: Sizes, dtype: str, backend: str, device: str):
@@ -51,54 +50,6 @@ def expert_calls(sizes: Sizes, dtype: str, backend: str, device: str):
     yield "PyTorch", pytorch
 
 
-class Layer(nn.Module):
-    """A pre-norm layer with a Switch mixture of experts, the rows of each expert gathered, computed and added back."""
-
-    def __init__(self, config: EncoderConfig):
-        super().__init__()
-        d, f, e = config.d_model, config.d_ff, config.n_experts
-        self.norm1, self.norm2 = nn.LayerNorm(d), nn.LayerNorm(d)
-        self.attention = nn.MultiheadAttention(d, config.n_heads, batch_first=True)
-        self.moe = nn.ModuleDict({"router": nn.Linear(d, e, bias=False), "experts": nn.ParameterDict(
-            {name: nn.Parameter(torch.empty(e, *shape))
-             for name, shape in {"w1": (d, f), "b1": (f,), "w2": (f, d), "b2": (d,)}.items()})})
-
-    def forward(self, x):
-        h = self.norm1(x)
-        x = x + self.attention(h, h, h, need_weights=False)[0]
-        h = self.norm2(x).flatten(0, 1)                                     # (N, d)
-        z, experts = self.moe["router"](h), self.moe["experts"]
-        p = z.softmax(-1)
-        gate, chosen = p.max(-1)
-        y, share = torch.zeros_like(h), []
-        for e in range(z.shape[1]):
-            token = (chosen == e).nonzero()[:, 0]
-            share.append(token.numel() / len(h))
-            u = F.gelu(h[token] @ experts["w1"][e] + experts["b1"][e]) @ experts["w2"][e] + experts["b2"][e]
-            y = y.index_add(0, token, gate[token, None] * u)
-        balance = z.shape[1] * (torch.tensor(share, device=z.device, dtype=z.dtype) * p.mean(0)).sum()
-        return x + y.view_as(x), BALANCE * balance + Z * (z.logsumexp(-1) ** 2).mean()
-
-
-class Classifier(nn.Module):
-    """Parameters have the names of ours, so that `load_state_dict` carries them over."""
-
-    def __init__(self, config: EncoderConfig):
-        super().__init__()
-        d = config.d_model
-        self.token_embedding, self.position_embedding, self.segment_embedding = (
-            nn.Embedding(n, d) for n in (config.vocab_size, config.max_length, 2))
-        self.layers = nn.ModuleList(Layer(config) for _ in range(config.n_layers))
-        self.final_norm, self.head = nn.LayerNorm(d), nn.Linear(d, config.n_classes)
-
-    def loss(self, ids, labels):
-        x, total = self.token_embedding(ids) + self.position_embedding.weight[:ids.shape[1]], 0
-        for layer in self.layers:
-            x, losses = layer(x)
-            total = total + losses
-        return F.cross_entropy(self.head(self.final_norm(x)[:, 0]), labels) + total
-
-
 def step_calls(sizes: Sizes, dtype: str, backend: str, device: str):
     """(name, call) of a training step, forward, backward and AdamW, of a Switch encoder: ours and PyTorch's."""
     config = EncoderConfig(sizes.words, d_model=sizes.d - sizes.d % sizes.heads, n_layers=LAYERS, n_heads=sizes.heads,
@@ -108,20 +59,20 @@ def step_calls(sizes: Sizes, dtype: str, backend: str, device: str):
     ids = random.integers(1, sizes.words, (sizes.batch, sizes.length))      # no padding: attention without a mask
     labels = ids[:, 0] % 2
     ours = SequenceClassifier(config, rng=0).to(dtype=dtype)
-    theirs = Classifier(config).to(getattr(torch, dtype))
+    theirs = peers.Encoder(config, best=True).to(getattr(torch, dtype))
     theirs.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in ours.state_dict().items()})
     ours, theirs = ours.to(backend=backend), theirs.to(device)
     ours_adam, theirs_adam = AdamW(ours.parameters(), lr=1e-4), torch.optim.AdamW(theirs.parameters(), lr=1e-4)
     ids_torch, labels_torch = (torch.from_numpy(a).to(device) for a in (ids, labels))
 
-    def step(model, optimiser, ids, labels):
+    def step(model, optimiser, *batch):
         optimiser.zero_grad()
-        loss = model.loss(ids, labels)
+        loss = model.loss(*batch)
         loss.backward()
         optimiser.step()
         return loss
 
-    first = step(ours, ours_adam, ids, labels), step(theirs, theirs_adam, ids_torch, labels_torch)
+    first = step(ours, ours_adam, ids, labels), step(theirs, theirs_adam, ids_torch, labels_torch, 1)
     check("encoder step", first[0].data, first[1].detach().cpu().numpy())
     yield "minimoe", lambda: step(ours, ours_adam, ids, labels)
-    yield "PyTorch", lambda: step(theirs, theirs_adam, ids_torch, labels_torch)
+    yield "PyTorch", lambda: step(theirs, theirs_adam, ids_torch, labels_torch, 1)

@@ -50,7 +50,7 @@ CASES = [
     *[Case("router_terms", of(normal(p.n_tokens, p.n_experts)), {"plan": p, "form": form} | LOSSES,
            f"{form} {note}".strip()) for form in ("raw", "renorm", "equal") for note, p in PLANS.items()],
     *[Case("router_terms", of(normal(4, 4)),
-           {"plan": PLANS["two dropped"], "form": form, "renorm_after_drop": True, "counts": np.array([2, 2, 2, 0]),
+           {"plan": PLANS["two dropped"], "form": form, "renorm_after_drop": True, "share": np.array([1, 1, 1, 0]) / 3,
             "counted": np.array([True, True, True, False])} | LOSSES, f"{form} after the drop, a padded token")
       for form in ("raw", "renorm")],
     Case("router_terms", of(normal(4, 4)), {"plan": PLANS[""], "counted": np.zeros(4, bool)} | LOSSES,

@@ -51,18 +51,18 @@ def select_gates(probabilities, plan, form="raw", renorm_after_drop=False):
     return gates
 
 
-def router_terms(logits, plan, form="raw", renorm_after_drop=False, counts=None, counted=None, balance_weight=0,
+def router_terms(logits, plan, form="raw", renorm_after_drop=False, share=None, counted=None, balance_weight=0,
                  z_weight=0, entropy_weight=0):
     p = np.zeros(logits.shape)
     balance = z = entropy = 0.0
     everyone = [i for i in range(plan.n_tokens) if counted is None or counted[i]]
-    asked = (plan.counts if counts is None else counts).tolist()
+    f = (plan.counts / max(plan.expert.size, 1) if share is None else share).tolist()
     for i in range(plan.n_tokens):
         lse = math.log(sum(math.exp(value) for value in logits[i]))
         p[i] = [math.exp(value - lse) for value in logits[i]]
         if i in everyone:
-            share = sum(f * value for f, value in zip(asked, p[i], strict=True)) / max(plan.expert.size, 1)
-            balance += balance_weight * plan.n_experts * share / len(everyone)
+            product = sum(a * b for a, b in zip(f, p[i], strict=True))
+            balance += balance_weight * plan.n_experts * product / len(everyone)
             z += z_weight * lse**2 / len(everyone)
             entropy -= entropy_weight * sum(value * math.log(value) for value in p[i]) / len(everyone)
     return p, select_gates(p, plan, form, renorm_after_drop), balance, z, entropy

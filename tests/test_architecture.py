@@ -8,9 +8,10 @@ import minimoe
 
 ROOT = Path(minimoe.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-FLOORS = {"backend": 0, "files": 0, "cudasim": 0, "kernels": 1, "tensor": 1, "autograd": 1, "gradcheck": 1, "ops": 1,
-          "nn": 2, "optim": 2, "moe": 3, "models": 4, "data": 5, "training": 5, "study": 6, "plots": 6, "op_cases": 6,
-          "op_cases_general": 6, "op_cases_moe": 6, "commands": 7, "cli": 7, "__main__": 7, "__init__": 8}
+FLOORS = {"backend": 0, "files": 0, "streams": 0, "cudasim": 0, "kernels": 1, "tensor": 1, "autograd": 1,
+          "gradcheck": 1, "ops": 1, "nn": 2, "optim": 2, "moe": 3, "models": 4, "data": 5, "training": 5, "study": 6,
+          "plots": 6, "op_cases": 6, "op_cases_general": 6, "op_cases_moe": 6, "commands": 7, "cli": 7, "__main__": 7,
+          "__init__": 8}
 
 
 def name_of(path: Path) -> str:

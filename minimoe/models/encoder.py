@@ -54,7 +54,8 @@ class EncoderLayer(Module):
                                 rng=rng, router_options=config.router_options, dropout=config.expert_dropout,
                                 dropout_rng=dropout_rng, grouped=config.grouped)
         else:
-            self.feedforward = FeedForward(config.d_model, config.d_ff, config.activation, rng=rng)
+            own = rng.spawn(1)[0]                   # so that what follows starts as in the model with experts
+            self.feedforward = FeedForward(config.d_model, config.d_ff, config.activation, rng=own)
         self.has_experts = experts
         self.dropout = Dropout(config.dropout, rng=dropout_rng)
 
@@ -97,7 +98,8 @@ class Encoder(Module):
         return [layer.moe for layer in self.layers if layer.has_experts]
 
     def encode(self, ids, mask=None, segments=None) -> Output:
-        """ids int (B, S); mask bool (B, S), True = real token, default ids != pad_id; segments int (B, S) of 0 and 1.
+        """ids int (B, S); mask bool (B, S), True = real token, default ids != pad_id; segments int (B, S) of 0 and 1,
+        default 0 everywhere.
 
         Raises ValueError for ids of another rank or longer than max_length, FloatingPointError naming the layer where
         a router met NaN or infinite numbers.
@@ -105,8 +107,7 @@ class Encoder(Module):
         ids, mask, segments, counted = self._inputs(ids, mask, segments)
         positions = array_module(ids).arange(ids.shape[1])
         x = self.token_embedding(ids) + self.position_embedding(positions)              # (B, S, d)
-        if segments is not None:
-            x = x + self.segment_embedding(segments)
+        x = x + (self.segment_embedding.weight[0] if segments is None else self.segment_embedding(segments))
         x = self.dropout(x)
         attentions, routings = [], []
         for number, layer in enumerate(self.layers):

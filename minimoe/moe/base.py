@@ -115,6 +115,12 @@ class Router(Module):
         Only used on a GPU, where reading the sum would wait; a class that overrides one of the two overrides both."""
         return None
 
+    @property
+    def by_sample(self) -> bool:
+        """Whether a sample is routed the same whatever stands beside it in the batch; training may then split it. Of a
+        router of one's own this is believed: give `by_sample = False` to one that looks beyond a sample."""
+        return self.capacity is None
+
     def allowed_experts(self) -> int:
         """How many experts are not banned."""
         return self.n_experts if self.ban is None else self.n_experts - int(host_ban(self.ban, self.n_experts).sum())

@@ -205,6 +205,10 @@ class DynamicRouter(Router):
         n = lengths if options.get("group", "sample") == "sample" else lengths.sum(keepdims=True)
         return int(np.floor(options["mean_experts"] * n + 0.5).sum())
 
+    @property
+    def by_sample(self) -> bool:
+        return super().by_sample and self.thresholds is None and self.allocation.get("group", "sample") == "sample"
+
     def _draws(self) -> np.random.Generator:
         """For random and shuffled importance: a stream in training; evaluation repeats itself."""
         return self.noise if self.training else np.random.default_rng(EVALUATION_SEED)

@@ -30,6 +30,7 @@ class Routing:
     k_range: tuple[int, int]   # what the router allows per real token
     clipped: object            # 0-d or int: tokens that asked for more experts than there are
     nonfinite: object          # 0-d or int: tokens with NaN or infinite logits or importance
+    share: object              # (E,)   f_e of the balance loss; backward reads it, so that parts of a batch can join
 
     def __repr__(self) -> str:
         return (f"Routing({self.plan.n_tokens} tokens, {self.plan.n_experts} experts, {self.plan.expert.size} "
@@ -192,17 +193,17 @@ def assemble(logits: Tensor, softmax, k, bad, *, nonfinite, gates, capacity, mas
         assignments = _read_total(xp, row_ptr, k)
     expert = kernels.of(k).select_experts(logits.data if scores is None else scores, row_ptr, assignments)
     plan = sorted_plan(row_ptr, expert, n_experts)
-    asked = plan.counts
+    share = (plan.counts / max(assignments, 1)).astype(p.dtype)                         # before anything is dropped
     if capacity is not None:
         if tokens is None or bad is not None:
             tokens = n if counted is None else int(counted.sum())
         keep = _keep(xp, plan, p, importance, priority, tokens, capacity, capacity_min)
         plan = sorted_plan(row_ptr, expert, n_experts, keep)
     probabilities, chosen, *losses = ops.router_terms(
-        logits, plan, gates, renorm_after_drop, p, lse, asked, counted, balance_weight=balance_weight,
+        logits, plan, gates, renorm_after_drop, p, lse, share, counted, balance_weight=balance_weight,
         z_weight=z_weight, entropy_weight=entropy_weight)
     return Routing(plan, chosen, k, logits, probabilities, *losses, importance, mask, k_range or (0, n_experts),
-                   clipped, nonfinite)
+                   clipped, nonfinite, share)
 
 
 def _flat(xp, name: str, array, n: int):

@@ -7,6 +7,7 @@ import numpy as np
 
 from minimoe.autograd import op
 from minimoe.ops.checks import as_float
+from minimoe.streams import PartStream
 
 
 @op
@@ -38,10 +39,15 @@ def draw_mask(xp, shape, p: float, rng, dtype):
         raise ValueError(f"dropout: p is {p} and rng is None; give rng=numpy.random.default_rng(0), or training=False")
     if not isinstance(rng, int | np.integer | np.random.Generator):
         raise TypeError(f"dropout: rng is a {type(rng).__name__}; it must be a numpy.random.Generator or an int seed")
+    rng = np.random.default_rng(rng)
+    draws = rng.part(shape, _sixteen_bits) if isinstance(rng, PartStream) else _sixteen_bits(rng, shape)
+    return xp.asarray(draws >= round(p * 65536)) * dtype.type(1 / (1 - p))
+
+
+def _sixteen_bits(rng, shape):
+    """Numbers from 0 to 65535, four from each draw of 64 bits."""
     size = math.prod(shape)
-    draws = np.random.default_rng(rng).integers(0, 2**64, size=-(-size // 4), dtype=np.uint64)
-    keep = draws.view(np.uint16)[:size] >= round(p * 65536)
-    return xp.asarray(keep).reshape(shape) * dtype.type(1 / (1 - p))
+    return rng.integers(0, 2**64, size=-(-size // 4), dtype=np.uint64).view(np.uint16)[:size].reshape(shape)
 
 
 def check_probability(name: str, p: float) -> None:

@@ -28,7 +28,7 @@ def select_gates(xp, probabilities, plan, form="raw", renorm_after_drop=False):
 
 
 @op
-def router_terms(xp, logits, plan, form="raw", renorm_after_drop=False, p=None, lse=None, counts=None, counted=None,
+def router_terms(xp, logits, plan, form="raw", renorm_after_drop=False, p=None, lse=None, share=None, counted=None,
                  balance_weight=0.0, z_weight=0.0, entropy_weight=0.0):
     """(probabilities, gates, balance loss, z-loss, entropy loss) of router logits, with one backward for all five.
 
@@ -37,9 +37,10 @@ def router_terms(xp, logits, plan, form="raw", renorm_after_drop=False, p=None, 
     `counted` (bool (N,), None for all) is True, m_i = 1; a weight of 0, or no token, makes 0:
 
     balance   weight * E * sum_e f_e P_e, P_e = sum_i m_i p_ie / N_v, and f_e the share of the assignments that asked
-              for expert e, from `counts` (E,) taken before dropping (default: plan.counts), a constant. It is `weight`
-              under uniform use, for any number of experts per token. Source: Switch (arXiv 2101.03961) eq. 4 to 6,
-              confirmed for one expert per token; dividing f by A instead of N for more is ours (derived).
+              for expert e, from `share` (E,), taken before dropping (default: from plan.counts), a constant; backward
+              reads that array again. It is `weight` under uniform use, for any number of experts per token. Source:
+              Switch (arXiv 2101.03961) eq. 4 to 6, confirmed for one expert per token; dividing f by A instead of N
+              for more is ours (derived).
     z         weight * sum_i m_i lse_i^2 / N_v: keeps logits small. Source: ST-MoE (arXiv 2202.08906) eq. 5, confirmed.
     entropy   weight * sum_i m_i H(p_i) / N_v: sharpens the router, for top-p routing. Source: Huang et al. (arXiv
               2403.07652) eq. 5, confirmed; the weight 1e-4 is assumed.
@@ -55,8 +56,9 @@ def router_terms(xp, logits, plan, form="raw", renorm_after_drop=False, p=None, 
         p, lse, _ = kernel.router_softmax(logits)
     along = (plan.expert, plan.inv, plan.row_ptr, form, renorm_after_drop)
     gates = kernel.select_gates(p, *along)                                              # (A,)
-    counts = plan.counts if counts is None else counts
-    share = (counts / max(plan.expert.size, 1)).astype(p.dtype)                         # (E,) f
+    if share is None:
+        share = plan.counts / max(plan.expert.size, 1)                                  # (E,) f
+    share = xp.asarray(share, p.dtype)              # the caller's own array, where the dtype is right
     m = xp.ones(n, p.dtype) if counted is None else counted.astype(p.dtype)             # (N,)
     n_counted = xp.maximum(m.sum(), 1)              # 0-d, where the arrays are: nothing is read here
 

@@ -45,20 +45,24 @@ class Optimiser:
         for p, _ in self._placed:
             p.grad = None
 
-    def step(self) -> None:
+    def step(self, each=map) -> None:
         """One update of every parameter that has a gradient, in place; all of them or none.
 
         Raises FloatingPointError when a gradient is NaN, infinite or so large that its squares overflow its dtype,
         and ValueError when a gradient or a parameter has another shape or dtype than at the start. Parameters, state
-        and counts are then as they were: one NaN would stay in the moments for ever.
+        and counts are then as they were: one NaN would stay in the moments for ever. each: `map`, or that of a pool
+        of threads, which then share the parameters among them.
         """
         self._check()
-        for number, (p, group) in enumerate(self._placed):
-            if p.grad is not None:
-                self.steps[number] += 1
-                state = [arrays[number] for arrays in self.state.values()]
-                self._update(p.data, p.grad, *state, step=self.steps[number], group=group)
-                p._version[0] += 1                  # a graph that still needs the old values will notice
+        list(each(self._update_one, range(len(self._placed))))
+
+    def _update_one(self, number: int) -> None:
+        p, group = self._placed[number]
+        if p.grad is not None:
+            self.steps[number] += 1
+            state = [arrays[number] for arrays in self.state.values()]
+            self._update(p.data, p.grad, *state, step=self.steps[number], group=group)
+            p._version[0] += 1                      # a graph that still needs the old values will notice
 
     def _update(self, theta, g, *state, step: int, group: dict) -> None:
         raise NotImplementedError

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from minimoe.files import write_text
 from minimoe.optim import AdamW, WarmupLinear, clip_grad_norm_
 from minimoe.training.checkpoint import FILE, load_checkpoint, save_checkpoint
 from minimoe.training.config import RunConfig
+from minimoe.training.parts import Inputs, Parts, can_split
 
 COUNTERS = ("finished", "step", "epoch", "batch", "tokens", "seconds", "best_score")
 LOG_EVERY = 10      # steps between lines of metrics.jsonl and updates of the progress bar
@@ -48,14 +49,19 @@ class Loop(ABC):
         self.order_state = self.order.bit_generator.state               # as it was when this epoch began
         self.finished = False
         self.stopping = False
+        self.parts: Parts | None = None             # while it runs on threads
 
     @abstractmethod
     def epoch_batches(self) -> list:
-        """What `batch_loss` takes, once for every step of the next epoch; draws from `self.order`."""
+        """What `inputs` takes, once for every step of the next epoch; draws from `self.order`."""
 
     @abstractmethod
-    def batch_loss(self, item) -> tuple:
-        """(loss tensor, real tokens, mean experts per token) of one item."""
+    def inputs(self, item) -> Inputs:
+        """The batch of one step."""
+
+    @abstractmethod
+    def loss_of(self, model, inputs: Inputs) -> tuple:
+        """(mean loss over the targets without the auxiliary losses, Output)."""
 
     @abstractmethod
     def validate(self) -> float:
@@ -82,6 +88,7 @@ class Loop(ABC):
                                      "restore()) or give another --out")
                 self._log_path().write_text("", encoding="utf-8")
         self.model.train()
+        self.parts = self._make_parts()
         with blas_threads(self.config.threads), self._polite_interrupt(), self._bar() as bar:
             while self.step < self.total_steps:
                 self._epoch(bar)
@@ -94,12 +101,13 @@ class Loop(ABC):
     def _epoch(self, bar) -> None:
         self.order_state = self.order.bit_generator.state
         items = self.epoch_batches()
-        for item in items[self.batch:]:
-            if self.step == self.total_steps:
-                break
-            self._step(item, bar)
-            if self.config.out and self.step % self.config.save_every == 0 or self.stopping:
-                self._save_or_stop()
+        with blas_threads(1) if self.parts else nullcontext():
+            for item in items[self.batch:]:
+                if self.step == self.total_steps:
+                    break
+                self._step(item, bar)
+                if self.config.out and self.step % self.config.save_every == 0 or self.stopping:
+                    self._save_or_stop()
         score = self.validate()
         if self.best_score is None or score > self.best_score:
             self.best_score, self.best = score, self.model.state_dict()
@@ -113,14 +121,13 @@ class Loop(ABC):
 
     def _step(self, item, bar) -> None:
         began = time.perf_counter()
-        loss, tokens, experts = self.batch_loss(item)
-        loss.backward()
+        loss, tokens, experts = self._gradients(self.inputs(item))
         norm = clip_grad_norm_(self.parameters, self.config.clip)
         if not math.isfinite(norm):
-            raise FloatingPointError(f"step {self.step + 1}: the gradient is not finite (loss {loss.item():g}); "
+            raise FloatingPointError(f"step {self.step + 1}: the gradient is not finite (loss {float(loss):g}); "
                                      "lower --lr. Nothing was updated")
         rate = self.optimiser.lr
-        self.optimiser.step()
+        self.optimiser.step(self.parts.pool.map if self.parts else map)
         self.optimiser.zero_grad()
         self.schedule.step()
         self.seconds += time.perf_counter() - began
@@ -129,12 +136,32 @@ class Loop(ABC):
         self.tokens += tokens
         bar.update()
         if self.step % LOG_EVERY == 0 or self.step == self.total_steps:
-            value = loss.item()
+            value = float(loss)
             self._log({"step": self.step, "loss": value, "lr": rate, "gradient_norm": norm,
                        "mean_experts_per_token": experts})
             score = "" if self.best_score is None else f"score {self.best_score:.3f}, "
             bar.set_postfix_str(f"loss {value:.3f}, {score}{experts:.2f} experts/token, "
                                 f"{self.tokens_per_second():,.0f} tokens/s", refresh=False)
+
+    def _make_parts(self) -> Parts | None:
+        """Threads that share a batch, where more than one is wanted and a batch can be split."""
+        threads = self.config.threads or 1
+        if threads == 1 or self.config.backend != "numpy" or not can_split(self.model):
+            return None
+        return Parts(self.model, self.loss_of, threads)
+
+    def _gradients(self, inputs: Inputs) -> tuple:
+        """Leaves the gradients in the parameters: (loss, real tokens, mean experts per token)."""
+        if self.parts:
+            loss, routings = self.parts.gradients(inputs)
+        else:
+            task_loss, output = self.loss_of(self.model, inputs)
+            loss, routings = task_loss + output.aux_loss, output.routings
+            loss.backward()
+        tokens = inputs.tokens
+        kept = sum(routing.plan.perm.size for routing in routings)
+        layers = len(self.model.expert_layers())
+        return loss, tokens, kept / (tokens * layers) if layers else 1.0
 
     def tokens_per_second(self) -> float | None:
         """None for a finished run that was read back: its file does not keep the time."""
@@ -212,7 +239,8 @@ class Loop(ABC):
     @contextmanager
     def _polite_interrupt(self):
         """The first Ctrl-C waits for the end of the step, so that a checkpoint is whole; the second does not."""
-        if threading.current_thread() is not threading.main_thread():
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN         # by whoever started this: leave it so
+        if ignored or threading.current_thread() is not threading.main_thread():
             yield
             return
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,25 +16,46 @@ from minimoe.moe.routing import pool_stats
 from minimoe.training.config import PretrainConfig
 from minimoe.training.loop import Loop
 from minimoe.training.masking import blocks_of, hide_tokens, unigram_loss
+from minimoe.training.parts import Inputs
 
 HELD_OUT_EVERY = 20        # every 20th paragraph is held out when no file is given for it
 HELD_OUT_SEED = 0          # the held-out text is hidden in the same places in every run
 
 
-class Pretrainer(Loop):
-    """`Pretrainer(PretrainConfig(out="DIR")).train()` -> the figures of the run."""
+@dataclass(frozen=True)
+class Corpus:
+    """Texts made ready. train_blocks int32 (n, max_length); held_out: (ids with tokens hidden, labels), both
+    (n, max_length); unigram: held-out loss in nats of guessing by frequency alone."""
 
-    def __init__(self, config: PretrainConfig, progress: bool = True):
+    tokenizer: object
+    train_blocks: np.ndarray
+    held_out: tuple[np.ndarray, np.ndarray]
+    unigram: float
+
+
+def prepare_corpus(config: PretrainConfig) -> Corpus:
+    """Reads the texts of a run, trains its tokenizer and hides the held-out words."""
+    config = config.resolved()
+    texts, held_out = load_texts(config)
+    tokenizer = tokenizer_class(config.tokenizer).train(texts, config.vocab_size)
+    train_blocks = blocks_of(texts, tokenizer, config.max_length)
+    blocks = blocks_of(held_out, tokenizer, config.max_length)
+    hidden = hide_tokens(blocks, tokenizer, config.masked, np.random.default_rng(HELD_OUT_SEED))
+    targets = hidden[1][hidden[1] != IGNORE]
+    if not targets.size:
+        raise ValueError("held_out: no word of it was hidden; give more text")
+    return Corpus(tokenizer, train_blocks, hidden, unigram_loss(train_blocks, targets, tokenizer.vocab_size))
+
+
+class Pretrainer(Loop):
+    """`Pretrainer(PretrainConfig(out="DIR")).train()` -> the figures of the run. `corpus`: a prepared one, to share
+    texts between runs."""
+
+    def __init__(self, config: PretrainConfig, progress: bool = True, corpus: Corpus | None = None):
         config = config.resolved()
-        texts, held_out = load_texts(config)
-        tokenizer = tokenizer_class(config.tokenizer).train(texts, config.vocab_size)
-        self.train_blocks = blocks_of(texts, tokenizer, config.max_length)
-        blocks = blocks_of(held_out, tokenizer, config.max_length)
-        self.held_out = hide_tokens(blocks, tokenizer, config.masked, np.random.default_rng(HELD_OUT_SEED))
-        targets = self.held_out[1][self.held_out[1] != IGNORE]
-        if not targets.size:
-            raise ValueError("held_out: no word of it was hidden; give more text")
-        self.unigram = unigram_loss(self.train_blocks, targets, tokenizer.vocab_size)
+        corpus = corpus or prepare_corpus(config)
+        tokenizer = corpus.tokenizer
+        self.train_blocks, self.held_out, self.unigram = corpus.train_blocks, corpus.held_out, corpus.unigram
         model = MaskedLanguageModel(config.model_config(tokenizer.vocab_size), config.seed)
         batches = -(-len(self.train_blocks) // config.batch_size)
         super().__init__(config, model, tokenizer, {"name": "masked language model"}, batches, progress)
@@ -53,14 +75,14 @@ class Pretrainer(Loop):
         picks = [order[i:i + size] for i in range(0, len(order), size)]
         return list(zip(picks, self.order.integers(0, 2**63, len(picks)).tolist(), strict=True))
 
-    def batch_loss(self, item) -> tuple:
+    def inputs(self, item) -> Inputs:
         index, seed = item
-        ids, labels = hide_tokens(self.train_blocks[index], self.tokenizer, self.config.masked,
-                                  np.random.default_rng(seed))
-        output = self.model.encode(ids)
-        kept = sum(routing.plan.perm.size for routing in output.routings)
-        return (self.model.task_loss(output, labels) + output.aux_loss, ids.size,
-                kept / (ids.size * len(output.routings)) if output.routings else 1.0)
+        return Inputs(*hide_tokens(self.train_blocks[index], self.tokenizer, self.config.masked,
+                                   np.random.default_rng(seed)))
+
+    def loss_of(self, model, inputs: Inputs) -> tuple:
+        output = model.encode(inputs.ids)
+        return model.task_loss(output, inputs.labels), output
 
     def validate(self) -> float:
         """Minus the mean loss in nats over all hidden tokens of the held-out text."""

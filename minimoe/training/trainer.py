@@ -9,6 +9,7 @@ from minimoe.training.config import TrainConfig
 from minimoe.training.evaluate import Evaluation, evaluate
 from minimoe.training.loop import Loop
 from minimoe.training.metrics import score
+from minimoe.training.parts import Inputs
 from minimoe.training.task import Task, prepare_task, start_from
 
 
@@ -48,13 +49,13 @@ class Trainer(Loop):
     def epoch_batches(self) -> list:
         return batch_order(self.lengths, self.config.batch_size, self.order)
 
-    def batch_loss(self, index) -> tuple:
-        batch = make_batch(self.task.train, index, self.model.config.pad_id)
-        output = self.model(batch.ids, batch.mask, batch.segments)
-        loss = self.model.task_loss(output, batch.labels, self.config.label_smoothing) + output.aux_loss
-        tokens = int(batch.mask.sum())
-        kept = sum(routing.plan.perm.size for routing in output.routings)
-        return loss, tokens, kept / (tokens * len(output.routings)) if output.routings else 1.0
+    def inputs(self, item) -> Inputs:
+        batch = make_batch(self.task.train, item, self.model.config.pad_id)
+        return Inputs(batch.ids, batch.labels, batch.mask, batch.segments)
+
+    def loss_of(self, model, inputs: Inputs) -> tuple:
+        output = model(inputs.ids, inputs.mask, inputs.segments)
+        return model.task_loss(output, inputs.labels, self.config.label_smoothing), output
 
     def validate(self) -> float:
         return evaluate(self.model, self.task.validation, self.task.metrics).score

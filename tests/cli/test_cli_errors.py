@@ -96,9 +96,9 @@ def test_an_output_folder_that_is_a_file_is_refused_before_training(capsys, tmp_
 
 
 def test_a_failing_run_ends_with_status_1(capsys, small_data, monkeypatch):
-    def fail(self, item):
+    def fail(self, model, inputs):
         raise FloatingPointError("layers.0: router logits are NaN")
 
-    monkeypatch.setattr(trainer_module.Trainer, "batch_loss", fail)
+    monkeypatch.setattr(trainer_module.Trainer, "loss_of", fail)
     status, _, err = run(capsys, "train", *SMALL)
     assert status == 1 and err.strip() == "minimoe: layers.0: router logits are NaN"

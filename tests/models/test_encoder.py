@@ -71,6 +71,7 @@ def test_hidden_states_attention_and_counts_equal_the_loops():
     for sample, ids in enumerate(IDS):
         mask = ids != 0
         x = weights["token_embedding.weight"][ids] + weights["position_embedding.weight"][:len(ids)]
+        x = x + weights["segment_embedding.weight"][0]
         for layer in range(2):
             x, attention, counts = layer_by_loops(weights, f"layers.{layer}.", x, mask, 2, 4)
             np.testing.assert_allclose(output.attentions[layer].data[sample], attention, atol=1e-12)
@@ -150,6 +151,7 @@ def test_segments_matter():
     model = SequenceClassifier(CONFIG).eval()
     other = model(IDS, segments=np.array([[0, 0, 1, 1, 1], [0, 1, 0, 0, 0]])).logits.data
     assert not np.allclose(model(IDS).logits.data, other)
+    assert np.array_equal(model(IDS).logits.data, model(IDS, segments=np.zeros_like(IDS)).logits.data)
 
 
 def test_equal_seeds_give_equal_models_and_no_two_layers_start_equal():

@@ -153,14 +153,14 @@ def test_a_finished_checkpoint_holds_the_weights_alone(task, tmp_path):
 def test_interrupting_saves_at_the_end_of_the_step_and_raises(task, tmp_path):
     config = replace(CONFIG, out=str(tmp_path), save_every=1000)
     trainer = Trainer(config, task, progress=False)
-    loss = trainer.batch_loss
+    loss_of = trainer.loss_of
 
-    def interrupted(index):
+    def interrupted(model, inputs):
         if trainer.step == 2:
             signal.raise_signal(signal.SIGINT)
-        return loss(index)
+        return loss_of(model, inputs)
 
-    trainer.batch_loss = interrupted
+    trainer.loss_of = interrupted
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt, match="step 3 is saved in"):
         trainer.run()
@@ -170,13 +170,13 @@ def test_interrupting_saves_at_the_end_of_the_step_and_raises(task, tmp_path):
 
 def test_a_nan_gradient_stops_the_run_and_updates_nothing(task):
     trainer = Trainer(CONFIG, task, progress=False)
-    loss = trainer.batch_loss
+    loss_of = trainer.loss_of
 
-    def poisoned(index):
-        value, tokens, experts = loss(index)
-        return value * math.nan, tokens, experts
+    def poisoned(model, inputs):
+        value, output = loss_of(model, inputs)
+        return value * math.nan, output
 
-    trainer.batch_loss = poisoned
+    trainer.loss_of = poisoned
     before = trainer.model.state_dict()
     with pytest.raises(FloatingPointError, match="step 1: the gradient is not finite"):
         trainer.run()
