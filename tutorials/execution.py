@@ -32,11 +32,12 @@ def kernel_manager(blocking: bool = False) -> type:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a kernel: as here, with the minimoe that is found here, else that of the repository."""
+    """The environment of a kernel: as here, with the minimoe that is found here, else that of the repository, and with
+    one thread for the matrix library, so that kernels side by side do not wait for each other's threads."""
     found = importlib.util.find_spec("minimoe")
     root = Path(found.origin).parents[1] if found else Path(__file__).parents[1]
     paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    return {"OPENBLAS_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 
 
 def run(notebook: dict) -> tuple[dict, float]:

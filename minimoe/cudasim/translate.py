@@ -16,6 +16,7 @@ BOUNDS = r"(?:__launch_bounds__\s*\([^)]*\)\s*)?"
 KERNEL = re.compile(rf"__global__\s+{BOUNDS}(?:void\s+)?{BOUNDS}(\w+)\s*\(")
 TEMPLATE = re.compile(r'template\s*<[^;{}]*>\s*(?:static\s+|inline\s+)*$')
 # The probe makes sure that the library has a thread-local segment, even when no kernel has shared memory.
+# It stands first in the text and so last in the segment: byte 0 is the first of a kernel's own.
 PROBE = """static __thread char cudasim_probe;
 extern "C" __attribute__((no_sanitize("thread", "undefined"))) void cudasim_touch()
 {
@@ -39,7 +40,7 @@ def translate(code: str, name_expressions: tuple[str, ...] = ()) -> tuple[str, l
     kernels = [m.group(1) for m in KERNEL.finditer(text) if not TEMPLATE.search(text[:m.start()])]
     kernels += [name for name in name_expressions if name not in kernels]
     exports = "".join(f"CUDASIM_EXPORT({i}, {name})\n" for i, name in enumerate(kernels))
-    return f'#line 1 "kernel.cu"\n{text}\n#line 1 "exports"\n{exports}{PROBE}', kernels
+    return f'{PROBE}#line 1 "kernel.cu"\n{text}\n#line 1 "exports"\n{exports}', kernels
 
 
 def _blank(match: re.Match) -> str:

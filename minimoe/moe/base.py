@@ -97,8 +97,12 @@ class Router(Module):
         mask = None if mask is None else to_backend(mask, x.backend)
         if self.measure is not None and importance is None:
             raise ValueError(f"{type(self).__name__}: importance is missing; give token_importance(attention, mask)")
-        logits, importance, bad, nonfinite = clean(self.logits(x.reshape(-1, d_model)), importance, mask, self.ban,
-                                                   self.on_nonfinite)
+        logits = self.logits(x.reshape(-1, d_model))
+        if not isinstance(logits, Tensor) or logits.shape != (x.size // d_model, self.n_experts):
+            found = getattr(logits, "shape", "")
+            raise ValueError(f"{type(self).__name__}.logits gave a {type(logits).__name__} {found}; it must give a "
+                             f"Tensor ({x.size // d_model}, {self.n_experts}), a row for every token")
+        logits, importance, bad, nonfinite = clean(logits, importance, mask, self.ban, self.on_nonfinite)
         bad = None if bad is None else bad.reshape(samples)
         known = dict(nonfinite=nonfinite, tokens=None if lengths is None else int(lengths.sum()),
                      assignments=None if lengths is None else self._known_total(lengths))
@@ -108,6 +112,9 @@ class Router(Module):
         """The Routing for clean logits (N, E) with their `softmax_of`. bad (B, S) bool: tokens to skip, or None.
         known: what is known without a look at the arrays, for `assemble`."""
         k = self.experts_per_token(softmax[0], importance, who_counts(mask, bad))
+        if k is None:
+            raise ValueError(f"{type(self).__name__}.experts_per_token gave None; end it with return and the integers "
+                             "K, (N,) or (B, S)")
         return self._assemble(logits, softmax, k, bad, importance, mask, **known)
 
     def total_experts(self, lengths) -> int | None:

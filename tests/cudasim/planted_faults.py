@@ -229,7 +229,7 @@ FAULTS = {
         __shared__ int s[1];
         atomicAdd(s, 1); // HERE
         y[threadIdx.x] = s[0];
-    }""", 1, 32, (zeros(32),), "read of static shared memory, byte [0-9]+, that no thread", (0,), (0,)),
+    }""", 1, 32, (zeros(32),), "read of static shared memory, byte 0, that no thread", (0,), (0,)),
     "two blocks write one cell": Fault("""(int* y) {
         y[threadIdx.x] = 7; // HERE
     }""", 2, 32, (zeros(32),), "race on argument 0, byte 0: this write and an earlier write by thread 0 of block 0",

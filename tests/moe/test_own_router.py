@@ -221,3 +221,16 @@ def test_a_router_without_its_method_says_so_when_it_is_used(tmp_path):
     router = make_router(name, 4, 3)
     with pytest.raises(NotImplementedError, match="Confident must implement experts_per_token"):
         router(Tensor(np.ones((2, 4), np.float32)))
+
+
+@pytest.mark.parametrize("method, sentence", [
+    ("def experts_per_token(self, probabilities, importance, mask):\n        probabilities.sum()",
+     r"Confident.experts_per_token gave None; end it with return"),
+    ("def logits(self, x):\n        return x.data", r"Confident.logits gave a ndarray \(2, 4\); it must give a Tensor \(2, 3"),
+    ("def logits(self, x):\n        return x[:, :2]", r"Confident.logits gave a Tensor \(2, 2\)"),
+    ("def logits(self, x):\n        pass", r"Confident.logits gave a NoneType ; it must")])
+def test_a_method_that_answers_with_something_else_is_named(tmp_path, method, sentence):
+    text = f"from minimoe.moe import SwitchRouter\n\nclass Confident(SwitchRouter):\n    {method}\n"
+    router = make_router(write(tmp_path, text), 4, 3)
+    with pytest.raises(ValueError, match=sentence):
+        router(Tensor(np.ones((2, 4), np.float32)))
