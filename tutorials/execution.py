@@ -37,7 +37,8 @@ def environment() -> dict[str, str]:
     found = importlib.util.find_spec("minimoe")
     root = Path(found.origin).parents[1] if found else Path(__file__).parents[1]
     paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {"OPENBLAS_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    return {"OPENBLAS_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": os.pathsep.join(paths),
+                                                         "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 
 
 def run(notebook: dict) -> tuple[dict, float]:

@@ -226,7 +226,7 @@ def test_a_router_without_its_method_says_so_when_it_is_used(tmp_path):
 @pytest.mark.parametrize("method, sentence", [
     ("def experts_per_token(self, probabilities, importance, mask):\n        probabilities.sum()",
      r"Confident.experts_per_token gave None; end it with return"),
-    ("def logits(self, x):\n        return x.data", r"Confident.logits gave a ndarray \(2, 4\); it must give a Tensor \(2, 3"),
+    ("def logits(self, x):\n        return x.data", r"Confident.logits gave a ndarray \(2, 4\); it must give a"),
     ("def logits(self, x):\n        return x[:, :2]", r"Confident.logits gave a Tensor \(2, 2\)"),
     ("def logits(self, x):\n        pass", r"Confident.logits gave a NoneType ; it must")])
 def test_a_method_that_answers_with_something_else_is_named(tmp_path, method, sentence):
