@@ -117,45 +117,52 @@ def _activate(x, phi: str, overwrite: bool):
     block = _gelu_tanh if phi == "gelu_tanh" else _gelu_float32 if x.dtype == np.float32 else _gelu_float64
     flat = x.reshape(-1)
     y, slope = flat if overwrite else np.empty_like(flat), np.empty_like(flat)
+    # Scratch for all blocks, which stays in the cache: 3 % of a training step.
+    scratch = np.empty((2, min(BLOCK, flat.size)), x.dtype)
     for start in range(0, flat.size, BLOCK):
         part = slice(start, start + BLOCK)
-        block(flat[part], y[part], slope[part])     # y may be x: it is written last
+        block(flat[part], y[part], slope[part], *scratch[:, :flat[part].size])          # y may be x: it is written last
     return y.reshape(x.shape), slope.reshape(x.shape)
 
 
-def _gelu_float64(x, y, slope):
-    cdf = ndtr(x)
-    slope[...] = cdf + x * np.exp(-0.5 * x * x) * INV_SQRT_2PI
+def _gelu_float64(x, y, slope, cdf, pdf):
+    ndtr(x, out=cdf)
+    np.multiply(x, x, out=pdf)
+    pdf *= -0.5
+    np.exp(pdf, out=pdf)
+    pdf *= INV_SQRT_2PI
+    np.multiply(x, pdf, out=slope)
+    slope += cdf
     np.multiply(x, cdf, out=y)
 
 
-def _gelu_float32(x, y, slope):
+def _gelu_float32(x, y, slope, t, tail):
     """As float64, with erf by its polynomial: the exact erf of SciPy costs 30 times an exp."""
-    e = x * x
+    e = np.multiply(x, x, out=slope)
     e *= -0.5
     np.exp(e, out=e)                                # exp(-x^2 / 2): in erf, and again in the slope
-    t = np.abs(x)
+    np.abs(x, out=t)
     t *= ERF_P / math.sqrt(2)
     t += 1
     np.divide(1, t, out=t)
-    tail = t * (ERF_A[4] / 2)                       # tail = poly(t) e / 2, the probability beyond |x|
+    np.multiply(t, ERF_A[4] / 2, out=tail)          # tail = poly(t) e / 2, the probability beyond |x|
     for a in ERF_A[3::-1]:
         tail += a / 2
         tail *= t
     tail *= e
-    np.subtract(0.5, tail, out=tail)
-    np.copysign(tail, x, out=tail)
-    tail += 0.5                                     # cdf(x)
-    np.multiply(x, e, out=slope)
+    cdf = np.subtract(0.5, tail, out=tail)
+    np.copysign(cdf, x, out=cdf)
+    cdf += 0.5
+    slope *= x
     slope *= INV_SQRT_2PI
-    slope += tail                                   # cdf + x pdf
-    np.multiply(x, tail, out=y)
+    slope += cdf                                    # cdf + x pdf
+    np.multiply(x, cdf, out=y)
 
 
-def _gelu_tanh(x, y, slope):
+def _gelu_tanh(x, y, slope, th, square):
     """y = x/2 (1 + th), th = tanh(c (x + a x^3)); slope = (1 + th)/2 + x/2 (1 - th^2) c (1 + 3 a x^2)."""
-    square = x * x
-    th = square * TANH_CUBIC
+    np.multiply(x, x, out=square)
+    np.multiply(square, TANH_CUBIC, out=th)
     th += 1
     th *= x
     th *= TANH_SCALE
