@@ -69,8 +69,7 @@ def main() -> int:
     parser.add_argument("lessons", nargs="*", help="numbers or names; default all")
     parser.add_argument("--check", action="store_true", help="tell whether the stored notebooks are current")
     options = parser.parse_args()
-    names = [name for name in lesson.lessons()
-             if not options.lessons or name in options.lessons or name[:2] in options.lessons]
+    names = lesson.chosen(options.lessons)
     if not names:
         parser.error(f"there is no lesson {' '.join(options.lessons)}; there are {', '.join(lesson.lessons())}")
     complaints = [line for name in names for line in (stale if options.check else build)(name)]

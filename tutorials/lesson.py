@@ -40,6 +40,11 @@ def lessons() -> list[str]:
     return sorted(path.stem for path in SOURCES.glob("[0-9]*.py"))
 
 
+def chosen(numbers: list[str]) -> list[str]:
+    """The lessons of these numbers or names; all when there are none."""
+    return [name for name in lessons() if not numbers or name in numbers or name[:2] in numbers]
+
+
 def read_cells(path: Path) -> list[Cell]:
     """The cells of a source. Raises ValueError, naming file and line, for a header that means nothing."""
     cells, header, lines = [], None, []
