@@ -136,7 +136,10 @@ def backward(root: Tensor, grad=None) -> None:
         if root.size != 1:
             raise ValueError(f"backward: a tensor of shape {root.shape} needs grad=, an array of that shape")
         grad = xp.ones(root.shape, root.dtype)
-    grad = xp.asarray(raw(grad), dtype=root.dtype)
+    given = xp.asarray(raw(grad))
+    if given.dtype.kind not in "iub" and given.dtype not in (np.float32, np.float64):
+        raise TypeError(f"backward: grad is {given.dtype}; it must be float32 or float64: use grad.astype('float32')")
+    grad = xp.asarray(given, dtype=root.dtype)
     if grad.shape != root.shape:
         raise ValueError(f"backward: grad is {grad.shape}, the tensor is {root.shape}; they must be equal")
     if root._node is None:

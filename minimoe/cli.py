@@ -13,9 +13,22 @@ from pathlib import Path
 
 from minimoe import __version__
 from minimoe.training.config import PretrainConfig, RunConfig, TrainConfig
-from minimoe.training.values import parse_toml
+from minimoe.training.values import check_value, parse_toml
 
 MODEL_WORDS = "folder written by `minimoe train --out`"
+GRID = """a grid, task x row x seed, every cell one run of `train` (or, with kind = "pretrain", of `pretrain`):
+
+  seeds = [0, 1, 2]
+  tasks = ["sentiment", "acceptability"]
+  [common]                      # any key of `minimoe train --config`
+  epochs = 3
+  [rows.switch]                 # what is compared, by names of your own
+  router = "switch"
+  [rows.budget]
+  allocation = "budget"
+  mean_experts = 2
+"""
+LONGEST = 1000                                      # characters of a message
 PACKAGED = "; default: the sentiment model in the package"
 
 
@@ -58,8 +71,10 @@ def run(argv: list[str]) -> int:
 
 
 def say(message, status: int) -> int:
-    lines = str(message).strip().splitlines() or [type(message).__name__]
-    print(f"minimoe: {' '.join(lines[:3])}", file=sys.stderr)
+    """Prints at most three lines' worth of a message, names from hostile files made harmless to a terminal."""
+    text = " ".join((str(message).strip().splitlines() or [type(message).__name__])[:3])
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:LONGEST])
+    print(f"minimoe: {text}", file=sys.stderr)
     return status
 
 
@@ -68,11 +83,18 @@ def parse(argv: list[str]) -> tuple[str, dict]:
     values = vars(build_parser().parse_args(argv))
     command = values.pop("command")
     known = values.pop("known")
+    for table in ("router_options", "common"):      # given as pairs
+        if table in values:
+            values[table] = dict(values[table])
     if "config" in values:
         found = read_config(values.pop("config"), known)
-        if "router_options" in values and isinstance(found.get("router_options"), dict):
-            values["router_options"] = [*found["router_options"].items(), *values["router_options"]]
+        for table in ("router_options", "common"):
+            if table in values and isinstance(found.get(table), dict):
+                values[table] = found[table] | values[table]
         values = found | values
+    for name, value in values.items():
+        if name in known and not known[name] and name != "jobs":        # a switch is one already; `compare` checks jobs
+            check_value(name, value)
     return command, values
 
 
@@ -133,6 +155,18 @@ def build_parser() -> Parser:
     inspect.add_argument("--export", metavar="FILE.csv", help="write one row per assignment")
     add_router(inspect)
 
+    compare = add(commands, "compare", "run a grid of tasks, rows and seeds, and compare",
+                  seed="this one alone, in place of the grid's", threads="per cell; default: the grid's, else 1")
+    compare.formatter_class, compare.epilog = argparse.RawDescriptionHelpFormatter, GRID
+    compare.add_argument("grid", nargs="?", metavar="GRID.toml", help="what to run, see below")
+    compare.add_argument("--out", help="folder for the results, one file per cell; what is there is not run again")
+    compare.add_argument("--jobs", type=int, help="cells at a time (default: as many as the cores have room for)")
+    compare.add_argument("--dry-run", action="store_true", help="list the cells and how long they will take")
+    compare.add_argument("--cell", metavar="TASK/ROW/SEED", help="run this one, again if it has a result: is it equal?")
+    compare.add_argument("--report", action="store_true", help="write tables and figures; without a grid, only those")
+    compare.add_argument("--set", dest="common", action="append", type=key_value, metavar="KEY=VALUE",
+                         help="a key of the grid's [common], as in data_dir=glue; repeatable; wins over the file")
+
     add(commands, "gradcheck", "compare every operation's gradient with finite differences")
     add(commands, "info", "what is installed and usable here")
 
@@ -143,13 +177,15 @@ def build_parser() -> Parser:
     return parser
 
 
-def add(commands, name: str, text: str) -> Parser:
+THREADS = "threads of the matrix library (default: all cores; `train` on a built-in task: 1)"
+
+
+def add(commands, name: str, text: str, seed: str = "default 0", threads: str = THREADS) -> Parser:
     parser = commands.add_parser(name, help=text, description=text, argument_default=argparse.SUPPRESS,
                                  allow_abbrev=False)
     parser.add_argument("--backend", help="numpy, cupy or cudasim (default numpy)")
-    parser.add_argument("--seed", type=int, help="default 0")
-    parser.add_argument("--threads", type=int, help="threads of the matrix library (default: all cores; `train` on a "
-                                                    "built-in task: 1)")
+    parser.add_argument("--seed", type=int, help=seed)
+    parser.add_argument("--threads", type=int, help=threads)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
     parser.add_argument("--config", metavar="FILE.toml", help="the same keys as the options; options win")

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -12,20 +14,40 @@ def write_bytes(path, data: bytes) -> None:
     temporary file."""
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
-        with open(path, "wb") as file:
+        with _errors_name(path), open(path, "wb") as file:
             file.write(data)
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error       # not the temporary name
+        with _errors_name(path):                    # not the temporary file
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def append_text(path, text: str) -> None:
+    """Adds UTF-8 text to the end of a file. Raises OSError when it cannot; part of the text may be there then."""
+    with _errors_name(path), open(path, "a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def remove_leftovers(path) -> None:
+    """Removes what killed processes left of their writes of `path`. Only for a file that nobody else writes now."""
+    for old in Path(path).parent.glob(f".{Path(path).name}.*.tmp"):
+        old.unlink(missing_ok=True)
+
+
+@contextmanager
+def _errors_name(path) -> Iterator[None]:
+    """An OSError inside names `path`: a full disk is found in a write, which does not know its file."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_text(path, text: str) -> None:
@@ -38,9 +60,32 @@ def write_json(path, value) -> None:
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
-def check_writable(path: str | None) -> None:
-    """Refuses an output file that is a folder or lies in none before the work, not after it: ValueError."""
-    if path is not None and Path(path).is_dir():
-        raise ValueError(f"{path}: this is a folder; give the name of a file in it")
-    if path is not None and not Path(path).absolute().parent.is_dir():
-        raise ValueError(f"{path}: there is no folder {Path(path).absolute().parent}; make it first")
+def check_writable(*paths: str | None, folder: str | None = None) -> None:
+    """Refuses output files before the work, not after it: one that is a folder, lies in none or cannot be made, and two
+    of one name, `folder` (where the rest of the output goes) included. None is no output. ValueError."""
+    taken = {Path(folder).absolute()} if folder is not None else set()
+    for path in (path for path in paths if path is not None):
+        place = Path(path).absolute()
+        if place.is_dir():
+            raise ValueError(f"{path}: this is a folder; give the name of a file in it")
+        if not place.parent.is_dir():
+            raise ValueError(f"{path}: there is no folder {place.parent}; make it first")
+        if place in taken:
+            raise ValueError(f"{path}: two outputs have this name; give each its own")
+        taken.add(place)
+        if place.is_file() or not place.exists():
+            _try(path)
+
+
+def _try(path: str) -> None:
+    """Makes an empty file under the name that `write_bytes` would use first, and removes it."""
+    try:
+        temporary = _temporary(Path(os.path.realpath(path)))
+        temporary.write_bytes(b"")
+        temporary.unlink()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written ({error.strerror}); give another name or folder") from error
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -39,6 +39,7 @@ def gradcheck(backend="numpy", seed=0, threads=None, json=None, quiet=False) -> 
 
 def info(backend="numpy", seed=0, threads=None, json=None, quiet=False) -> int:
     """Versions, backends, the matrix library, and what the kernels compile for."""
+    check_writable(json)
     versions = {"minimoe": minimoe.__version__, "python": platform.python_version(), "platform": platform.platform()}
     for package in ("numpy", "scipy", "safetensors", "tokenizers", "matplotlib"):
         try:

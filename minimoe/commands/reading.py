@@ -65,8 +65,7 @@ def inspect(text, pair=None, checkpoint=None, plot=None, export=None, router=Non
             json=None, seed=0, quiet=True) -> int:
     """Shows the experts of every token, and the state of the routing."""
     found = _open(checkpoint)
-    for path in (plot, export, json):
-        check_writable(path)
+    check_writable(plot, export, json)
     if plot and Path(plot).suffix.lower() not in PICTURES:
         raise ValueError(f"--plot {plot}: the name must end in {', '.join(PICTURES)}")
     _check_pair(found, pair)
@@ -96,9 +95,19 @@ def inspect(text, pair=None, checkpoint=None, plot=None, export=None, router=Non
 def _open(path) -> Checkpoint:
     """A checkpoint that can read a text; None is the one in the package."""
     found = load_checkpoint(PACKAGED if path is None else path)
-    if found.tokenizer is None or (found.kind == "classifier" and "label_names" not in found.task):
+    if found.tokenizer is None or (found.kind == "classifier" and not _names_labels(found)):
         raise ValueError(f"{found.path}: saved without a tokenizer or the names of its labels, so it reads no text")
+    rows = len(np.atleast_1d(found.weights.get("token_embedding.weight", ())))
+    if found.tokenizer.vocab_size > rows:
+        raise ValueError(f"{found.path}: the tokenizer has {found.tokenizer.vocab_size} tokens, the model {rows}")
     return found
+
+
+def _names_labels(found: Checkpoint) -> bool:
+    """Whether the file has a printable name for every class."""
+    names = found.task.get("label_names")
+    return (isinstance(names, list) and all(isinstance(name, str) and name.isprintable() for name in names)
+            and len(names) == found.config.get("n_classes", 2))
 
 
 def _classifier(path) -> Checkpoint:

@@ -4,13 +4,11 @@ from __future__ import annotations
 from minimoe.backend import get_backend
 from minimoe.files import check_writable, write_json
 from minimoe.moe.health import describe_layers
-from minimoe.moe.make import make_router
 from minimoe.study.reading import read_sentence
 from minimoe.study.summary import compare_rows, deciding_lines, k_ranges, routed_sentence, table
 from minimoe.training import PretrainConfig, Pretrainer, TrainConfig, Trainer
-from minimoe.training.config import RunConfig
 from minimoe.training.loop import Loop
-from minimoe.training.task import prepare_task, start_from
+from minimoe.training.task import check_model, prepare_task
 
 
 def train(quiet=False, resume=False, baseline=None, json=None, router_options=None, **keys) -> int:
@@ -21,12 +19,12 @@ def train(quiet=False, resume=False, baseline=None, json=None, router_options=No
     get_backend(config.backend)
     if resume and not config.out:
         raise ValueError("--resume needs --out, the folder with the checkpoint")
-    check_writable(json)
+    check_writable(json, folder=config.out)
     runs = [config]
     if config.builtin if baseline is None else baseline:
         runs.append(config.baseline())
     for run in runs:
-        _check_model(run)
+        check_model(run)
     task = prepare_task(config)
     trainers = [Trainer(run, task, progress=not quiet) for run in runs]
     if resume and all([_resume(trainer) and trainer.finished for trainer in trainers]):
@@ -57,8 +55,8 @@ def pretrain(quiet=False, resume=False, json=None, router_options=None, **keys) 
     get_backend(config.backend)
     if not config.out:
         raise ValueError("pretrain needs --out, the folder for the checkpoint")
-    check_writable(json)
-    _check_model(config)
+    check_writable(json, folder=config.out)
+    check_model(config)
     trainer = Pretrainer(config, progress=not quiet)
     if resume and _resume(trainer) and trainer.finished:
         return 0
@@ -73,14 +71,6 @@ def pretrain(quiet=False, resume=False, json=None, router_options=None, **keys) 
     if json:
         write_json(json, figures)
     return 0
-
-
-def _check_model(config: RunConfig) -> None:
-    """A wrong option shows before any data is read."""
-    whole = start_from(config)[0] if getattr(config, "init_from", None) else config.resolved()
-    model = whole.model_config(vocab_size=1)
-    if model.n_experts:
-        make_router(model.router, model.d_model, model.n_experts, **model.router_options)
 
 
 def _resume(trainer: Loop) -> bool:

@@ -85,10 +85,10 @@ def load_glue(task: str, data_dir: str | Path, split: str) -> Dataset:
         columns, width, first = {name: i for i, name in enumerate(header)}, len(header), 1
         needed = [facts.text, facts.pair, None if is_test else facts.label]
         for name in needed:
-            if name is not None and name not in columns:
+            if name is not None and header.count(name) != 1:
                 raise ValueError(
-                    f"load_glue: {path}, line 1 names the columns {header}; {facts.folder} needs one named {name!r}."
-                    " Use the published file, first line included"
+                    f"load_glue: {path}, line 1 names the columns {str(header):.200}; {facts.folder} needs one named"
+                    f" {name!r}. Use the published file, first line included"
                 )
     if len(lines) == first:
         raise ValueError(f"load_glue: {path} holds no examples, only its header; get the published file again")
@@ -162,4 +162,4 @@ def _label(text: str, facts: _Task, path: Path, number: int) -> int | float:
         if 0 <= score <= 5:
             return score
         needed = "a number from 0 to 5"
-    raise ValueError(f"load_glue: {path}, line {number} has the label {text!r}; {facts.folder} needs {needed}")
+    raise ValueError(f"load_glue: {path}, line {number} has the label {text!r:.60}; {facts.folder} needs {needed}")

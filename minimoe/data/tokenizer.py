@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,7 @@ MASK = "[MASK]"
 MOST_TOKENS = 1_000_000
 # A word with its inner apostrophes, or one mark. Control characters and lone surrogates are neither: they separate.
 WORD = re.compile(r"\w+(?:['\u2019]\w+)*|[^\w\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 INVISIBLE = dict.fromkeys([0xAD, *range(0x200B, 0x2010), 0x2060, 0xFEFF])   # soft hyphen, joiners, byte-order mark
 
 
@@ -84,8 +86,8 @@ class Tokenizer:
         return [0] * first + [1] * (len(ids) - first)
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
-        """The token of every id. Raises ValueError for an id outside the vocabulary."""
-        ids = [int(i) for i in ids]
+        """The token of every id. Raises ValueError for an id outside the vocabulary, TypeError for no integer."""
+        ids = [operator.index(i) for i in ids]
         for i in ids:
             if not 0 <= i < self.vocab_size:
                 raise ValueError(f"{type(self).__name__}: id {i} is outside the vocabulary of {self.vocab_size}")
@@ -137,7 +139,7 @@ def checked_tokens(tokens: object, where: str) -> list[str]:
     if not isinstance(tokens, list) or len(tokens) > MOST_TOKENS:
         raise ValueError(f"{where}: the tokens must be a list of at most {MOST_TOKENS} texts")
     for token in tokens:
-        if not isinstance(token, str) or token.split() != [token] or re.search(r"[\ud800-\udfff]", token):
+        if not isinstance(token, str) or token.split() != [token] or CONTROL.search(token):
             raise ValueError(f"{where}: {token!r:.60} is no token; needed a non-empty text without white space")
     if len(set(tokens)) < len(tokens):
         twice = next(token for token, count in Counter(tokens).items() if count > 1)

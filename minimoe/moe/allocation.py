@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 
 import numpy as np
 
@@ -113,7 +114,10 @@ def _check_probabilities(probabilities: np.ndarray | None, n_experts: int) -> np
 
 
 def _check_thresholds(thresholds: Sequence[float] | np.ndarray | None, xp) -> np.ndarray:
-    values = xp.asarray([] if thresholds is None else thresholds, dtype=xp.float64)
+    try:
+        values = xp.asarray([] if thresholds is None else thresholds, dtype=xp.float64)
+    except (ValueError, TypeError):                 # words, tables, rows of unequal length
+        values = xp.zeros(())
     if thresholds is None or values.ndim != 1 or bool(xp.isnan(values).any()):
         raise ValueError(f"{WHERE}: 'threshold' needs thresholds, a list of numbers, got {thresholds} "
                          "(a RunningThresholds has them after its first update)")
@@ -121,8 +125,8 @@ def _check_thresholds(thresholds: Sequence[float] | np.ndarray | None, xp) -> np
 
 
 def _check_share(name: str, value: float) -> float:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{WHERE}: {name} must lie in 0..1, got {value}")
+    if not (isinstance(value, Real) and 0 <= value <= 1):
+        raise ValueError(f"{WHERE}: {name} must lie in 0..1, got {value!r}")
     return value
 
 
@@ -134,7 +138,8 @@ def _check_mean(mean_experts: float | None, allocation: str) -> float:
 
 def _check_levels(levels: Sequence[int] | None, k_min: int, k_max: int, mean: float) -> list[int]:
     levels = list(range(k_min, k_max + 1) if levels is None else levels)
-    rising = all(a < b for a, b in zip(levels, levels[1:], strict=False))
+    whole = all(isinstance(level, int | np.integer) for level in levels)
+    rising = whole and all(a < b for a, b in zip(levels, levels[1:], strict=False))
     if not levels or not rising or levels[0] < k_min or levels[-1] > k_max:
         raise ValueError(f"{WHERE}: levels must rise and stay within k_min={k_min} .. k_max={k_max}, got {levels}")
     if not levels[0] <= mean <= levels[-1]:

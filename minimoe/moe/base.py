@@ -7,7 +7,7 @@ from numbers import Real
 import numpy as np
 
 from minimoe import ops
-from minimoe.backend import array_module, on_host, to_backend
+from minimoe.backend import array_module, is_array, on_host, to_backend
 from minimoe.moe.importance import token_importance
 from minimoe.moe.routing import Routing, assemble, clean, host_ban, route, softmax_of, who_counts
 from minimoe.nn.init import check_sizes, generator, truncated_normal
@@ -89,6 +89,7 @@ class Router(Module):
     def forward(self, x: Tensor, importance=None, mask=None) -> Routing:
         """x (B, S, d_model), or (N, d_model), which counts as one sample; importance and mask (B, S) or None."""
         d_model = self.weight.shape[1]
+        x = x if isinstance(x, Tensor) else Tensor(x)
         if x.ndim not in (2, 3) or x.shape[-1] != d_model:
             raise ValueError(f"{type(self).__name__}: x is {x.shape}; it must be (B, S, {d_model}) or (N, {d_model})")
         samples = (1,) + x.shape[:1] if x.ndim == 2 else x.shape[:2]
@@ -166,6 +167,10 @@ def _per_sample(name: str, array, samples: tuple[int, int]):
     if array is None:
         return None
     array = raw(array)
+    if not is_array(array):
+        raise TypeError(f"router: {name} is a {type(array).__name__}; give an array {samples}")
+    if name == "mask" and array.dtype != bool:
+        raise TypeError(f"router: mask is {array.dtype}; it must be bool with True for real tokens: mask.astype(bool)")
     if array.shape != samples and not (array.ndim == 1 and array.shape == samples[1:] and samples[0] == 1):
         raise ValueError(f"router: {name} is {array.shape}; x needs {samples}")
     return array.reshape(samples)

@@ -38,6 +38,7 @@ class MoELayer(Module):
 
         A token without experts, padding included, gets y = 0.
         """
+        x = x if isinstance(x, Tensor) else Tensor(x)
         routing = self.router(x, importance, mask)
         rows = ops.dispatch(x.reshape(-1, x.shape[-1]), routing.plan)                   # (kept, d)
         u = self.experts(rows, routing.plan.offsets)                                    # (kept, d)

@@ -43,12 +43,17 @@ def scan_counts(k):
 def build_plan(row_ptr, expert, n_experts: int, keep=None) -> RoutingPlan:
     """The plan for assignments in token order; `keep` (bool (A,) or None) marks those that are not dropped.
 
-    Raises ValueError for an expert outside 0..n_experts-1, an expert that one token has twice, or row_ptr and expert
-    of different A.
+    Raises TypeError for rows of anything but integers; ValueError for an expert outside 0..n_experts-1, an expert that
+    one token has twice, a row_ptr that does not rise from 0, or row_ptr and expert of different A.
     """
+    for name, array in (("row_ptr", row_ptr), ("expert", expert)):
+        if array.dtype.kind not in "iu" or array.ndim != 1:
+            raise TypeError(f"build_plan: {name} is {array.dtype} {array.shape}; it must be one row of integers")
     if row_ptr.size == 0 or int(row_ptr[-1]) != expert.size:
         raise ValueError(f"build_plan: row_ptr asks for {int(row_ptr[-1]) if row_ptr.size else None} assignments, "
                          f"expert has {expert.size}")
+    if int(row_ptr[0]) != 0 or bool((row_ptr[1:] < row_ptr[:-1]).any()):
+        raise ValueError("build_plan: row_ptr must start at 0 and never fall; take it from scan_counts(k)")
     if expert.size and not (0 <= int(expert.min()) and int(expert.max()) < n_experts):
         raise ValueError(f"build_plan: expert runs from {expert.min()} to {expert.max()}; there are {n_experts}")
     plan = sorted_plan(row_ptr, expert, n_experts, keep)

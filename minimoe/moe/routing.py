@@ -118,12 +118,16 @@ def clean(logits: Tensor, importance, mask, ban, on_nonfinite: str):
     were bad. Padding may hold anything. `route` explains the rest."""
     if logits.ndim != 2:
         raise ValueError(f"route: logits is {logits.shape}; it must be (N, E)")
+    if logits.dtype.kind != "f":
+        raise TypeError(f"route: logits is {logits.dtype}; it must be float32 or float64: use logits.astype('float32')")
     if on_nonfinite not in ("raise", "skip"):
         raise ValueError(f"route: on_nonfinite {on_nonfinite!r} is not 'raise' or 'skip'")
     xp = array_module(logits.data)
     bad, what = ~xp.isfinite(logits.data).all(axis=1), "router logits"
     if importance is not None:
         importance = xp.asarray(raw(importance))
+        if importance.dtype.kind not in "fiu":
+            raise TypeError(f"route: importance is {importance.dtype}; it must be numbers: use .astype('float32')")
         strange = ~xp.isfinite(_flat(xp, "importance", importance, bad.size))
         if not on_host(strange) or strange.any():
             bad, what = bad | strange, "router logits or importance"

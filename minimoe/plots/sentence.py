@@ -43,7 +43,7 @@ def read_sentence(tokens: Sequence[str], k, importance, k_max: int | None, title
     elif len(labels) != layers:
         raise ValueError(f"{WHERE}: {len(labels)} labels for {layers} rows of k; give one a row")
     tokens = check_tokens(WHERE, tokens, k.shape[-1], "k")
-    k = k.reshape(layers, -1)
+    k = k.reshape(layers, len(tokens))
     if layers == 0 or k.min() < 0:
         raise ValueError(f"{WHERE}: k is {k.shape} with smallest value {k.min() if k.size else None}; it needs at "
                          "least one row and no value below 0")

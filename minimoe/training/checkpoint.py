@@ -58,12 +58,12 @@ class Checkpoint:
         try:
             config = self.model_config(router)
             self._check_sizes(config)
+            self._check_values()
             model = MODELS[self.kind](config)
             model.load_state_dict(self.weights)
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from error
         return model.eval().to(backend=backend)
-
 
     def _check_sizes(self, config: EncoderConfig) -> None:
         """The large arrays that a configuration asks for must be in the file, before memory is taken for them."""
@@ -80,6 +80,12 @@ class Checkpoint:
             found = self.weights[name].shape if name in self.weights else "missing"
             if found != shape:
                 raise ValueError(f"{name} is {found}, the configuration asks for {shape}")
+
+    def _check_values(self) -> None:
+        for name, array in self.weights.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ValueError(f"{name} holds NaN or infinite numbers, so the model can say nothing; train it again "
+                                 "with a lower --lr")
 
 
 def save_checkpoint(path, model, *, tokenizer=None, task: dict | None = None, optimiser=None,
@@ -124,16 +130,18 @@ def load_checkpoint(path) -> Checkpoint:
         if checksum != _checksum(header, tensors):
             raise ValueError("the checksum does not match")
         content = json.loads(header)
-        tokenizer = content["tokenizer"] and tokenizer_from_dict(content["tokenizer"])
+        tokenizer = None if content["tokenizer"] is None else tokenizer_from_dict(content["tokenizer"])
         groups = {"model": {}, "best": {}, "optimiser": dict(content["optimiser"])}
         for name, array in tensors.items():
             group, _, rest = name.partition(".")
+            if group not in groups:
+                raise ValueError(f"no array is called {name!r:.60}")
             groups[group][rest] = array
         if content["kind"] not in MODELS or content["format"] != 1:
             raise ValueError(f"kind {content['kind']!r} of format {content['format']!r} is not known here")
         return Checkpoint(file, content["kind"], dict(content["config"]), groups["model"], tokenizer,
                           dict(content["task"]), groups["optimiser"], groups["best"], dict(content["state"]))
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ValueError(f"{file}: not a readable minimoe checkpoint, but damaged or something else ({reason})"
                          ) from error

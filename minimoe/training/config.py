@@ -58,9 +58,9 @@ class RunConfig:
         for f in fields(self):
             if getattr(self, f.name) is not None or f.default is not None:
                 check_value(f.name, getattr(self, f.name))
-        if self.experts == 0 and self.all_router_options():
-            raise ValueError(f"experts: 0 is the dense model, which has no router; leave out "
-                             f"{', '.join(self.all_router_options())}")
+        chosen = ["router"] * (self.router != RunConfig.router) + list(self.all_router_options())
+        if self.experts == 0 and chosen:
+            raise ValueError(f"experts: 0 is the dense model, which has no router; leave out {', '.join(chosen)}")
 
     def defaults(self) -> dict:
         """What None means for the keys of this run."""

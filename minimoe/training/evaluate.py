@@ -19,7 +19,8 @@ COMPARED_MEASURES = ("rowmax", "colmax")
 @dataclass(frozen=True)
 class Evaluation:
     """metrics by name and their mean; layer_stats: per expert layer `Routing.stats` over the whole set; `deciding`:
-    measure -> mean experts of deciding words and of the other words."""
+    measure -> mean experts of deciding words and of the other words; routed: the same pair per expert layer, of the
+    experts they really got. Both are empty where the data does not know."""
 
     metrics: dict[str, float]
     score: float
@@ -28,6 +29,7 @@ class Evaluation:
     layer_stats: list[dict]
     mean_length: float             # real tokens per example, every token counted once: what a row can look at
     deciding: dict[str, tuple[float, float]]
+    routed: list[tuple[float, float]]
 
     @property
     def mean_experts_per_token(self) -> float:
@@ -53,7 +55,7 @@ def evaluate(model: SequenceClassifier, data: Encoded, metrics, batch_size: int 
     predictions = tally.predictions(len(data.ids))
     values = scores.compute(metrics, data.labels, predictions)
     return Evaluation(values, scores.score(values), predictions, tally.tokens, tally.layer_stats(),
-                      tally.tokens_times_length / max(tally.tokens, 1), tally.deciding_means())
+                      tally.tokens_times_length / max(tally.tokens, 1), tally.deciding_means(), tally.routed_means())
 
 
 class _Tally:
@@ -67,6 +69,7 @@ class _Tally:
         self.tokens = self.tokens_times_length = 0
         self.found: list[tuple[np.ndarray, np.ndarray]] = []
         self.sums: dict[str, np.ndarray] = {}       # measure -> [experts, words] of deciding and of other words
+        self.routed: dict[int, np.ndarray] = {}     # layer -> the same sums of the experts as routed
 
     def add(self, batch: Batch, output) -> None:
         logits = to_host(output.logits.data)
@@ -83,10 +86,9 @@ class _Tally:
         layers = [layer for layer, experts in enumerate(self.has_experts) if experts]
         for router, routing, layer in zip(self.routers, output.routings, layers, strict=True):
             attentions = [a.data for a in output.attentions[:layer + 1]]
+            _count(self.routed.setdefault(layer, np.zeros((2, 2))), batch, to_host(routing.k).reshape(batch.mask.shape))
             for measure, k in _counts_by_measure(router, routing, attentions, batch.mask).items():
-                sums = self.sums.setdefault(measure, np.zeros((2, 2)))
-                for row, words in enumerate((batch.deciding, batch.words & ~batch.deciding)):
-                    sums[row] += k[words].sum(), words.sum()
+                _count(self.sums.setdefault(measure, np.zeros((2, 2))), batch, k)
 
     def predictions(self, n: int) -> np.ndarray:
         result = np.zeros(n, np.float32 if self.regression else np.int64)
@@ -98,8 +100,20 @@ class _Tally:
         return [pool_stats(stats) for stats in self.stats]
 
     def deciding_means(self) -> dict[str, tuple[float, float]]:
-        return {measure: tuple((sums[:, 0] / np.maximum(sums[:, 1], 1)).tolist())
-                for measure, sums in self.sums.items()}
+        return {measure: _means(sums) for measure, sums in self.sums.items()}
+
+    def routed_means(self) -> list[tuple[float, float]]:
+        return [_means(sums) for sums in self.routed.values()]
+
+
+def _count(sums: np.ndarray, batch: Batch, k: np.ndarray) -> None:
+    """Adds [experts, words] of the deciding and of the other words of a batch. k (B, S)."""
+    for row, words in enumerate((batch.deciding, batch.words & ~batch.deciding)):
+        sums[row] += k[words].sum(), words.sum()
+
+
+def _means(sums: np.ndarray) -> tuple[float, float]:
+    return tuple((sums[:, 0] / np.maximum(sums[:, 1], 1)).tolist())
 
 
 def _counts_by_measure(router, routing: Routing, attentions, mask) -> dict[str, np.ndarray]:

@@ -15,13 +15,14 @@ import numpy as np
 from tqdm import tqdm
 
 from minimoe.backend import blas_threads
-from minimoe.files import write_text
+from minimoe.files import append_text, remove_leftovers, write_text
 from minimoe.optim import AdamW, WarmupLinear, clip_grad_norm_
 from minimoe.training.checkpoint import FILE, load_checkpoint, save_checkpoint
 from minimoe.training.config import RunConfig
 from minimoe.training.parts import Inputs, Parts, can_split
 
-COUNTERS = ("finished", "step", "epoch", "batch", "tokens", "seconds", "best_score")
+COUNTERS = dict(finished=bool, step=int, epoch=int, batch=int, tokens=int, seconds=float | None,
+                best_score=float | None)             # what a checkpoint keeps beside arrays and generators
 LOG_EVERY = 10      # steps between lines of metrics.jsonl and updates of the progress bar
 
 
@@ -72,7 +73,12 @@ class Loop(ABC):
         other options."""
         if not (Path(self.config.out) / FILE).is_file():
             return False
-        self._restore(load_checkpoint(self.config.out))
+        checkpoint = load_checkpoint(self.config.out)
+        try:
+            self._restore(checkpoint)
+        except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:   # no state of ours
+            raise ValueError(f"{checkpoint.path}: its training state cannot be used ({type(error).__name__}: {error}); "
+                             "start afresh with another --out") from error
         return True
 
     def run(self) -> None:
@@ -87,6 +93,8 @@ class Loop(ABC):
                     raise ValueError(f"{self.config.out} holds a run already; go on with --resume (in Python: "
                                      "restore()) or give another --out")
                 self._log_path().write_text("", encoding="utf-8")
+            for path in (Path(self.config.out) / FILE, self._log_path()):
+                remove_leftovers(path)
         self.model.train()
         self.parts = self._make_parts()
         with blas_threads(self.config.threads), self._polite_interrupt(), self._bar() as bar:
@@ -192,8 +200,12 @@ class Loop(ABC):
             raise ValueError(f"resume: the run in {self.config.out} has another vocabulary, so it had other data; give "
                              "the same data and --init-from, or another --out")
         self.model.load_state_dict(checkpoint.weights)
-        for name in COUNTERS:
+        for name, kinds in COUNTERS.items():
+            if not isinstance(state[name], kinds):
+                raise TypeError(f"{name} is {state[name]!r:.60}")
             setattr(self, name, state[name])
+        if not 0 <= self.step <= self.total_steps or min(self.epoch, self.batch) < 0:
+            raise TypeError(f"step {self.step}, epoch {self.epoch}, batch {self.batch}")
         if self.finished:
             self.model.eval()
             return
@@ -211,8 +223,7 @@ class Loop(ABC):
 
     def _log(self, line: dict) -> None:
         if self.config.out:
-            with open(self._log_path(), "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            append_text(self._log_path(), json.dumps(line) + "\n")
 
     def _cut_log(self) -> None:
         """Drops the lines of steps after the checkpoint: they are done again."""

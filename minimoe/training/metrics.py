@@ -98,11 +98,13 @@ def _classes(metric: str, labels, predictions) -> tuple[np.ndarray, np.ndarray]:
 
 def _numbers(metric: str, labels, predictions) -> tuple[np.ndarray, np.ndarray]:
     """Both as float64."""
-    labels, predictions = (np.asarray(a, np.float64) for a in _pair(metric, labels, predictions))
+    labels, predictions = _pair(metric, labels, predictions)
     for name, array in (("labels", labels), ("predictions", predictions)):
+        if array.dtype.kind not in "iufb":
+            raise TypeError(f"{metric}: {name} are {array.dtype}; needed numbers")
         if not np.isfinite(array).all():
             raise ValueError(f"{metric}: {(~np.isfinite(array)).sum()} of the {name} are NaN or infinite")
-    return labels, predictions
+    return labels.astype(np.float64), predictions.astype(np.float64)
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

@@ -10,8 +10,9 @@ from minimoe.data.builtin import load_builtin
 from minimoe.data.dataset import Dataset
 from minimoe.data.glue import load_glue
 from minimoe.data.tokenizer import tokenizer_class
+from minimoe.moe.make import make_router
 from minimoe.training.checkpoint import Checkpoint, load_checkpoint
-from minimoe.training.config import TrainConfig
+from minimoe.training.config import RunConfig, TrainConfig
 
 SIZES = {"layers": "n_layers", "d_model": "d_model", "heads": "n_heads", "d_ff": "d_ff", "experts": "n_experts",
          "max_length": "max_length", "vocab_size": "vocab_size"}         # key of a run -> field of the model
@@ -71,11 +72,22 @@ def start_from(config: TrainConfig) -> tuple[TrainConfig, Checkpoint]:
     found = load_checkpoint(config.init_from)
     if found.tokenizer is None:
         raise ValueError(f"init_from: {config.init_from} has no tokenizer")
+    if config.tokenizer not in (RunConfig.tokenizer, found.tokenizer.kind):
+        raise ValueError(f"tokenizer: {config.tokenizer} is not that of the model in {config.init_from}, which is "
+                         f"{found.tokenizer.kind}; leave the option out")
     for key, field in SIZES.items():
         if getattr(config, key) not in (None, found.config[field]):
             raise ValueError(f"{key}: {getattr(config, key)} does not fit the model in {config.init_from}, which has "
                              f"{found.config[field]}; leave the option out")
     return replace(config, **{key: found.config[field] for key, field in SIZES.items()}).resolved(), found
+
+
+def check_model(config: RunConfig) -> None:
+    """Builds the model's configuration and a router, so that a wrong option shows before any data is read."""
+    whole = start_from(config)[0] if getattr(config, "init_from", None) else config.resolved()
+    model = whole.model_config(vocab_size=1)
+    if model.n_experts:
+        make_router(model.router, model.d_model, model.n_experts, **model.router_options)
 
 
 def carve(data: Dataset, seed: int) -> tuple[Dataset, Dataset]:

@@ -5,24 +5,34 @@ import json
 import math
 import sys
 
+from minimoe.backend import BACKENDS
+from minimoe.data.tokenizer import MOST_TOKENS
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-INTEGERS = dict(experts=0, k_min=0, k_max=0, layers=1, d_model=1, heads=1, d_ff=1, vocab_size=6, max_length=5,
-                epochs=1, max_steps=1, batch_size=1, save_every=1, seed=0, threads=1)
+MOST = 2**31 - 1
+# Sizes end where a slip of the finger would keep a machine busy for days before anything shows.
+INTEGERS = dict(experts=(0, 4096), k_min=(0, 4096), k_max=(0, 4096), layers=(1, 1000), d_model=(1, 65536),
+                heads=(1, 65536), d_ff=(1, 2**20), vocab_size=(6, MOST_TOKENS), max_length=(5, 65536),
+                epochs=(1, MOST), max_steps=(1, MOST), batch_size=(1, MOST), save_every=(1, MOST), seed=(0, MOST),
+                threads=(1, 1024))
 NUMBERS = dict(mean_experts=(0, 1e6), dropout=(0, 0.999), lr=(1e-12, 1e3), warmup=(0, 1), weight_decay=(0, 1e3),
                clip=(1e-12, 1e12), label_smoothing=(0, 0.999))
-TEXTS = ("task", "data_dir", "router", "importance", "allocation", "tokenizer", "init_from", "out", "backend")
+TEXTS = ("task", "data_dir", "router", "importance", "allocation", "tokenizer", "init_from", "out", "backend",
+         "checkpoint", "split", "plot", "export", "json", "cell")
+CHOICES = {"tokenizer": ("word", "wordpiece"), "backend": BACKENDS}
 LISTS = ("text", "held_out")
 
 
 def check_value(name: str, value) -> None:
     """Raises ValueError, starting with the key, unless the value is of the kind and size that the key needs."""
     if name in INTEGERS:
-        fits = isinstance(value, int) and not isinstance(value, bool) and INTEGERS[name] <= value < 2**31
-        wanted = f"an integer of at least {INTEGERS[name]}"
+        low, high = INTEGERS[name]
+        fits = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+        wanted = f"an integer of at least {low} and at most {high}"
     elif name in NUMBERS:
         low, high = NUMBERS[name]
         fits = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
@@ -35,8 +45,8 @@ def check_value(name: str, value) -> None:
         fits, wanted = isinstance(value, dict), "a table of KEY = VALUE"
     if not fits:
         raise ValueError(f"{name}: {value!r} is not {wanted}")
-    if name == "tokenizer" and value not in ("word", "wordpiece"):
-        raise ValueError(f"tokenizer: {value!r} is not word or wordpiece")
+    if name in CHOICES and value not in CHOICES[name]:
+        raise ValueError(f"{name}: {value!r} is not one of {', '.join(CHOICES[name])}")
 
 
 def _is_text(value) -> bool:
@@ -49,6 +59,8 @@ def parse_toml(text: str) -> dict:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"TOML: {error}") from error
+    except RecursionError:
+        raise ValueError("TOML: brackets are nested too deeply") from None
     return {key.replace("-", "_"): value for key, value in values.items()}
 
 

@@ -66,6 +66,21 @@ def test_deciding_words_are_compared_with_the_other_words(model):
     assert set(found) == {"rowmax", "colmax"}
 
 
+def test_experts_as_routed_are_compared_layer_by_layer():
+    config = replace(CONFIG, router="da", router_options={"measure": "reversed(colmax)", "allocation": "quantile",
+                                                          "levels": [1, 4], "mean_experts": 2.0})
+    model = SequenceClassifier(config.model_config(small_task().tokenizer.vocab_size, 2), rng=1).eval()
+    data = small_task().test
+    found = evaluate(model, data, ("accuracy",)).routed
+    sums = np.zeros((2, 2, 2))
+    for batch in batches(data, 1):
+        for layer, routing in enumerate(model(batch.ids, batch.mask, batch.segments).routings):
+            for position in range(1, batch.ids.shape[1] - 1):
+                sums[layer, int(not batch.deciding[0, position])] += routing.k[position], 1
+    assert np.array(found) == pytest.approx(sums[..., 0] / sums[..., 1])
+    assert found[0] != found[1] and found[0][0] != found[0][1]
+
+
 def test_evaluation_leaves_the_models_mode_and_generators_alone(model):
     model.train()
     before = [g.bit_generator.state for _, g in model.named_generators()]
@@ -77,7 +92,8 @@ def test_a_dense_model_has_one_block_for_all():
     dense = replace(CONFIG, experts=0, router_options={})
     model = SequenceClassifier(dense.model_config(small_task().tokenizer.vocab_size, 2))
     found = evaluate(model, small_task().test, ("accuracy",))
-    assert found.mean_experts_per_token == 1.0 and found.layer_stats == [] and found.deciding == {}
+    assert found.mean_experts_per_token == 1.0 and found.layer_stats == []
+    assert found.deciding == {} and found.routed == []
 
 
 def test_a_split_without_labels_is_refused(model):
