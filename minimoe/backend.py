@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import os
 import sys
 from contextlib import nullcontext
 
@@ -102,6 +103,11 @@ def to_backend(array, name: str):
     """The array on the backend called `name` (itself when it is there already)."""
     module = get_backend(name)
     return array if backend_name(array) == name and is_array(array) else module.asarray(to_host(array))
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def blas_threads(n: int | None):

@@ -177,7 +177,8 @@ def build_parser() -> Parser:
     return parser
 
 
-THREADS = "threads of the matrix library (default: all cores; `train` on a built-in task: 1)"
+THREADS = ("threads, which share each batch of `train` and `pretrain` (default: the cores, at most 4; a built-in "
+           "task: 1)")
 
 
 def add(commands, name: str, text: str, seed: str = "default 0", threads: str = THREADS) -> Parser:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 from pathlib import Path
 
@@ -10,11 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 import minimoe
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from minimoe.backend import cores
 
 
 def machine() -> dict:

@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
+from minimoe.backend import cores
 from minimoe.data.builtin import BUILTIN
 from minimoe.data.glue import TASKS as GLUE
 from minimoe.models.config import EncoderConfig
 from minimoe.training.values import check_value, parse_toml, write_toml
 
 Run = TypeVar("Run", bound="RunConfig")
+MOST_THREADS = 4                                    # by default: a part of a batch of 32 should not be smaller than 8
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class RunConfig:
     """The keys that every run has. None stands for a default that `resolved()` fills in.
 
     importance, allocation, mean_experts, k_min, k_max and router_options are options of the router. warmup: share of
-    the steps; max_steps: an end before the last epoch's. Raises ValueError naming the key.
+    the steps; max_steps: an end before the last epoch's; threads: parts of each batch that are computed side by side,
+    where samples do not depend on one another, else threads of the matrix library. Raises ValueError naming the key.
     """
 
     router: str = "da"
@@ -150,7 +153,7 @@ class TrainConfig(RunConfig):
         return self.data_dir is None
 
     def defaults(self) -> dict:
-        return self.BUILTIN_DEFAULTS if self.builtin else self.GLUE_DEFAULTS
+        return self.BUILTIN_DEFAULTS if self.builtin else self.GLUE_DEFAULTS | {"threads": usual_threads()}
 
     def baseline(self) -> TrainConfig:
         """The Switch Transformer of the same run: same data, same seed, one expert per token."""
@@ -177,4 +180,9 @@ class PretrainConfig(RunConfig):
                                     lr=1e-3, max_length=64, vocab_size=8000)
 
     def defaults(self) -> dict:
-        return self.DEFAULTS
+        return self.DEFAULTS | {"threads": usual_threads()}
+
+
+def usual_threads() -> int:
+    """Threads of a run that asks for none, where a model is large enough to gain."""
+    return min(cores(), MOST_THREADS)

@@ -31,6 +31,15 @@ def test_defaults_depend_on_the_task():
     assert TrainConfig(d_ff=7).resolved().d_ff == 7
 
 
+def test_a_run_uses_the_cores_there_are_up_to_four_but_one_for_a_built_in_task(monkeypatch):
+    for there, used in ((1, 1), (2, 2), (64, 4)):
+        monkeypatch.setattr("minimoe.training.config.cores", lambda there=there: there)
+        assert TrainConfig(task="sst2", data_dir="glue").resolved().threads == used
+        assert PretrainConfig(out="o").resolved().threads == used
+        assert TrainConfig(task="sentiment").resolved().threads == 1
+        assert TrainConfig(task="sst2", data_dir="glue", threads=3).resolved().threads == 3
+
+
 def test_the_baseline_is_switch_on_the_same_data_and_seed():
     config = TrainConfig(seed=5, importance="colmax", k_max=3, router_options={"jitter": 0.1}, out="runs/a").resolved()
     baseline = config.baseline()
