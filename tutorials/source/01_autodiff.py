@@ -13,8 +13,7 @@
 # **Time.** About 60 minutes with the four exercises. The page itself runs in a few seconds and needs no GPU.
 #
 # Fill in the exercises where it says `YOUR CODE HERE`, run the cell, then run the check below it. A check that
-# fails says in words what is wrong. Nothing later on the page depends on your answers, so you may also read on
-# and come back.
+# fails says in words what is wrong. Nothing later on the page depends on your answers.
 
 # %% [setup]
 
@@ -40,7 +39,7 @@ def axes_for(width=7.0, height=3.2, columns=1):
 
 
 def error_of(a, b):
-    """The largest difference between two arrays."""
+    """The largest difference between two arrays; `to_host` fetches them from the GPU if they are there."""
     return float(np.abs(to_host(a) - to_host(b)).max())
 
 # %% [markdown]
@@ -109,10 +108,9 @@ assert abs(float(w.grad[0, 0]) - slope) < 1e-5              # and it is the slop
 # $$\delta x = \delta y \cdot \frac{\partial y}{\partial x}, \qquad \text{for } y = \tanh x: \quad
 # \delta x = \delta y (1 - y^2).$$
 #
-# This is how the library writes tanh. The code below is read from the installed library itself. `gy` stands for
-# $\delta y$, and `xp` is NumPy, or CuPy on a GPU. The function returns `y` together with its backward, and the
-# backward answers with one gradient for each input. (The line `@op` wraps the function so that it takes tensors
-# and is recorded.)
+# This is how the library writes tanh, read from the installed package. `gy` stands for $\delta y$, and `xp` is
+# NumPy, or CuPy on a GPU. The function returns `y` together with its backward, and the backward answers with one
+# gradient for each input. (The line `@op` wraps the function so that it takes tensors and is recorded.)
 
 # %%
 print(inspect.getsource(ops.tanh))
@@ -132,9 +130,10 @@ print("largest difference to the formula:", error_of(x.grad, by_formula))
 assert error_of(x.grad, by_formula) < 1e-12
 
 # %% [markdown]
-# An operation with two inputs sends back two gradients. For a matrix product $y = a b$ they are $\delta a =
-# \delta y b^\top$ and $\delta b = a^\top \delta y$. You need not remember which is transposed: each gradient
-# has the shape of its array, and only one product gives that shape.
+# An operation with two inputs sends back two gradients. In a matrix product $y = a b$ the element $a_{ij}$ enters
+# each $y_{ik}$ with slope $b_{jk}$, so $\delta a_{ij} = \sum_k \delta y_{ik} b_{jk}$: as matrices $\delta a =
+# \delta y b^\top$, and likewise $\delta b = a^\top \delta y$. Each gradient has the shape of its array; where all
+# sizes differ, only one product fits.
 
 # %%
 a = Tensor(random.standard_normal((4, 3)), requires_grad=True, backend=BACKEND)
@@ -177,6 +176,9 @@ for shape in [(5,), (3, 4)]:
     assert not np.allclose(answer, gy_check * (1 - y_check**2)), (
         "this is the backward of tanh; the sigmoid's slope is y (1 - y)")
     assert not np.allclose(answer, gy_check * y_check), "the factor (1 - y) of the slope is missing"
+    again = 1 / (1 + np.exp(-y_check))
+    assert not np.allclose(answer, gy_check * again * (1 - again)), (
+        "the sigmoid was taken once more: y is its output already, so put it into y (1 - y) as it is")
     assert np.allclose(answer, gy_check * y_check * (1 - y_check)), "the gradient is not gy times the slope y (1 - y)"
 print("Right: upstream gradient times slope, element by element.")
 
@@ -207,7 +209,8 @@ assert np.allclose(gx_check, gy_check), "gx is wrong: x moves y one to one, so i
 assert np.shape(gb_check) != (5, 3), (
     "gb still has one row for each row of x: sum the rows, because b was copied to all of them")
 assert np.shape(gb_check) == (3,), (
-    f"gb has shape {np.shape(gb_check)}; it must have the shape of b, (3,): sum over the rows only, axis=0")
+    f"gb has shape {np.shape(gb_check)}; it must have the shape of b, (3,): sum over the rows only, axis=0, and keep "
+    "no axis of length 1")
 assert not np.allclose(gb_check, gy_check.mean(axis=0)), (
     "gb is the mean of the rows; every row moves with b, so their gradients add up: use the sum")
 assert np.allclose(gb_check, gy_check.sum(axis=0)), "gb is not the sum of gy over the rows"
@@ -229,7 +232,7 @@ loss = (ops.tanh(Tensor(x_data, backend=BACKEND) @ w + bias) ** 2).mean()
 computation_graph(loss, names={"w": w, "bias": bias})
 
 # %% [markdown]
-# `x` is not in the picture: nobody asked for its gradient, so nothing about it had to be recorded.
+# `x` is not in the picture: nobody asked for its gradient.
 #
 # `backward` starts at the right with the upstream gradient 1 (a loss moves one to one with itself) and hands a
 # gradient from node to node. We can watch it: `retain_grad` makes a tensor in the middle keep the gradient that
@@ -255,8 +258,8 @@ assert error_of(bias.grad, to_host(summed.grad).sum(axis=0)) < 1e-12         # c
 # ## 1.4 The diamond: why the order matters
 #
 # In a chain there is only one way to walk. It becomes interesting when a value is used twice. Below, `h` goes
-# into two operations, and their results meet again: the graph has the shape of a diamond. Every residual
-# connection of a transformer is such a diamond.
+# into two operations, and their results meet again: the graph has the shape of a diamond. A transformer is full
+# of them, because each of its layers adds what it computes to its input.
 #
 # A value that is used twice was copied, so its gradient is the *sum* of what comes back from both uses.
 
@@ -273,13 +276,12 @@ x = Tensor(np.array([0.7]), requires_grad=True, backend=BACKEND)
 computation_graph(diamonds(x, 1).sum(), names={"x": x})
 
 # %% [markdown]
-# Suppose we hand gradients on as soon as they arrive: at each node run its backward and go on at once to its
-# inputs. At the first `mul` box this walk arrives twice, once along each side of the diamond. What shall it do
-# the second time?
+# (The two arrows on the left: `x * x` uses `x` twice, too.) Suppose we hand gradients on as soon as they arrive:
+# at each node run its backward and go on at once to its inputs. At the first `mul` box this walk arrives twice,
+# once along each side of the diamond. What shall it do the second time?
 #
-# One tempting answer: add to the sum kept at the node, then pass the sum on. Here is that walk in a few lines. It
-# uses the real nodes of the graph (`node.backward` and `node.edges` are what `@op` recorded) and counts its
-# steps.
+# One tempting answer: add to the sum kept at the node, then pass the sum on. This walk does so on the real nodes
+# of the graph (`node.backward` and `node.edges` are what `@op` recorded), and counts its steps.
 
 # %%
 def walk_at_once(root, pass_on_the_sum):
@@ -316,12 +318,10 @@ print(f"nudging              {nudging:.6f}")
 assert abs(truth - nudging) < 1e-6 and abs(wrong - truth) > 0.1
 
 # %% [markdown]
-# The walk that passes the sum on is wrong: what came along the first side was sent down twice, once alone and
-# once inside the sum.
+# That walk is wrong: what came along the first side was sent down twice, once alone and once inside the sum.
 #
 # The other answer is to pass on only what has just arrived. That gives the right result, because gradients add
 # up. But then everything below a diamond is walked twice, below two diamonds four times, below three eight times.
-# Let us count.
 
 # %%
 counts = np.arange(1, 13)
@@ -349,16 +349,17 @@ assert slow[-1] > 2 ** counts[-1]                                             # 
 #
 # How do we know that all users are done? Number the nodes in the order in which they are made. An operation can
 # only use what already exists, so a node's users always have larger numbers than the node itself. Walk from the
-# largest number to the smallest, and no part can arrive late. This is the library's walk; `queue` holds the nodes
-# that have received something, and hands out the youngest first.
+# largest number to the smallest, and no part can arrive late. This is the library's walk. `queue` holds the nodes
+# that have received something, and hands out the youngest first; `pending` holds their sums. (`_fit` sums over
+# what broadcasting has copied; the line with `shared` only saves memory.)
 
 # %%
 source = inspect.getsource(minimoe.autograd.backward)
 print(source[source.index("    pending:"):])
 
 # %% [markdown]
-# To see the order with our own eyes we make an operation that changes nothing but writes its name down on the way
-# back. `minimoe.op` turns any function of this form into an operation, so you can write your own.
+# To see the order, we make an operation that changes nothing but writes its name down on the way back;
+# `minimoe.op` turns any function of this form into an operation.
 
 # %%
 visited = []
@@ -422,6 +423,11 @@ def walked(tape):
 
 
 p, q, r, s = fresh.uniform(2, 3, 4)
+try:
+    walk_tape([("y", ("x",), lambda g: (p * g,))], {"y": 1.0})
+except KeyError as missing:
+    raise AssertionError(f"{missing} has no gradient yet when its first part arrives: start from 0, "
+                         "gradients.get(name, 0)") from None
 chain = [("h", ("x",), lambda g: (p * g,)), ("y", ("h",), lambda g: (q * g,))]
 found = walked(chain)
 assert isinstance(found, dict) and "x" in found, "the gradient of x is missing: every input of every step needs one"
@@ -479,7 +485,8 @@ plt.show()
 # Each curve is a valley. **On the right** the step is too large: the function bends within it. The forward error
 # falls with $h$, the central one with $h^2$, because the bends on both sides cancel. **On the left** the step is
 # too small: $f(x+h)$ and $f(x-h)$ agree in nearly all digits, and their difference is made of rounding. In
-# float64 a number carries about 16 digits, in float32 about 7.
+# float64 a number carries about 16 digits, in float32 about 7. (Where the dashed curve is flat, even $1 + h$
+# rounds to 1: the slope comes out as 0.)
 #
 # The best step lies where the two meet. For central differences that is near the cube root of the rounding error.
 
@@ -496,8 +503,8 @@ assert rough["central, float64"][1] < rough["forward, float64"][1] < rough["cent
 assert 1e-6 < rough["central, float64"][0] < 1e-4
 
 # %% [markdown]
-# So we check gradients in float64, with central differences and a step of $10^{-5}$, and no other way. A check in
-# float32 cannot tell a wrong backward from rounding.
+# So we check gradients in float64, with central differences and a step of $10^{-5}$, and no other way. In float32
+# the error is large even at the best step, and a small mistake would hide behind it.
 #
 # ### Exercise 1.4: central differences for an array
 #
@@ -528,9 +535,11 @@ weights = fresh.uniform(1, 2, (2, 3))
 before = x_check.copy()
 answer = numeric_gradient(lambda a: (weights * a**2).sum(), x_check, step=1e-3)
 truth_check = 2 * weights * before
-assert np.array_equal(x_check, before), "x is not as it was before: put every element back after its two nudges"
+assert np.allclose(x_check, before, rtol=0, atol=1e-9), (
+    "x is not as it was before: put every element back after its two nudges")
 assert np.shape(answer) == (2, 3), f"the answer has shape {np.shape(answer)}; it must have the shape of x, (2, 3)"
-assert np.any(answer), "all slopes are 0: write each slope into gradient[index]"
+assert np.any(answer), (
+    "all slopes are 0: write each slope into gradient[index], and nudge up and down in two different copies of x")
 assert not np.allclose(answer, 2 * truth_check, rtol=1e-6), (
     "every slope is twice too large: the two nudges are 2 * step apart, so divide by that")
 assert not np.allclose(answer, truth_check + weights * 1e-3, rtol=1e-6), (
@@ -571,15 +580,15 @@ print(f"at x = 0 the central difference says {numeric[120]:.2f}, the backward {a
 assert apart[np.abs(points) < 0.9 * step].all() and not apart[np.abs(points) > 1.1 * step].any()
 
 # %% [markdown]
-# Neither number is wrong: at a kink there is no slope, and the library chooses 0 there, as PyTorch does. The
-# lesson is to **choose inputs away from kinks**, by more than the step. The same holds for the maximum of an
-# array: where two elements tie, a nudge changes which of them is the largest.
+# Neither number is wrong: at a kink there is no slope, and the library chooses 0 there, as PyTorch does. So
+# **choose inputs away from kinks**, by more than the step. The same holds for the maximum of an array: where two
+# elements tie, a nudge changes which of them is the largest.
 #
 # ### An upstream gradient of ones
 #
 # To check an operation whose output is an array we need one number. The obvious choice is the sum of the outputs;
 # then the upstream gradient is all ones. For some operations that is a trap. Here are the rows of a softmax,
-# which turns numbers into probabilities $p$:
+# which turns numbers into probabilities $p$ ($\circ$ multiplies element by element):
 #
 # $$p_j = \frac{e^{x_j}}{\sum_k e^{x_k}}, \qquad \delta x = p \circ (\delta p - \textstyle\sum_k p_k \delta p_k).$$
 #
@@ -634,11 +643,10 @@ assert error_of(*results["ones"]) < 1e-9 and error_of(*results["random"]) > 1e-2
 
 # %% [markdown]
 # With ones, all points sit at zero and the broken backward looks perfect. The reason: the elements of a row
-# always sum to 1, so the sum of all outputs cannot move, and its gradient is 0. Nearly any mistake passes. With a
-# **random upstream gradient** the mistake is plain.
+# always sum to 1, so the sum of all outputs cannot move, and its gradient is 0. Many mistakes give 0 as well.
+# With a **random upstream gradient** the mistake is plain.
 #
-# So draw the upstream gradient at random. The library's check does, in float64, with central differences, and for
-# each element.
+# The library's check draws one, and uses float64 and central differences for each element.
 
 # %%
 print(inspect.signature(minimoe.gradcheck))
@@ -674,7 +682,7 @@ def small_model(x, w, b):
 shapes = [(4, 3), (3, 5), (5,)]
 worst = minimoe.gradcheck(small_model, [random.standard_normal(shape) for shape in shapes])
 print(f"inside a model with inputs {shapes}: {worst:.1e}")
-print(f"operations in the library, each checked in this way: {len(ops.OPS)}")
+print(f"operations in the library, each checked in this way by its tests: {len(ops.OPS)}")
 assert "sine" not in ops.OPS and worst < 1e-6
 
 # %% [markdown]

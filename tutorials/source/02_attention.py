@@ -104,8 +104,8 @@ print("taken home: thing {:.2f}, negation {:.2f}, opinion {:.2f}".format(*taken)
 
 # %% [markdown]
 # "good" takes home mostly a negation. The library does it for all words at once, and answers with the outputs and
-# with $P$. In the picture of $P$ a **row looks** and a **column is looked at**. Keep this in mind; the second
-# half of the lesson is about little else.
+# with $P$. In the picture of $P$ a **row looks** and a **column is looked at**. The second half of the lesson is
+# about little else.
 
 # %%
 output, attention = ops.attention(*on_device(queries, keys, values))
@@ -157,7 +157,8 @@ o_check, p_check = answer
 assert np.shape(p_check) == (6, 6), f"the weights have shape {np.shape(p_check)}; for 6 words they must be (6, 6)"
 assert np.allclose(np.sum(p_check, axis=1), 1) or not np.allclose(np.sum(p_check, axis=0), 1), (
     "the columns sum to 1, but a row is one word's look: take the softmax over the last axis")
-assert np.allclose(np.sum(p_check, axis=1), 1), "the rows of the weights do not sum to 1: divide by the sum of the row"
+assert np.allclose(np.sum(p_check, axis=1), 1), (
+    "the rows of the weights do not sum to 1: divide by the sum of the row, and let keepdims=True keep it in its row")
 for scale_check, mistake in ((1.0, "the scores are not scaled: divide them by sqrt(d_h)"),
                              (1 / 4, "the scores are divided by d_h: divide them by its square root"),
                              (1 / np.sqrt(6), "the scores are divided by sqrt(S): d_h is the last axis of q")):
@@ -165,7 +166,8 @@ for scale_check, mistake in ((1.0, "the scores are not scaled: divide them by sq
 o_true, p_true = library_check(q_check, k_check, v_check)
 assert not np.allclose(p_check, p_true.T) and not np.allclose(
     p_check, library_check(k_check, q_check, v_check)[1]), "queries and keys have changed places: a row is a query"
-assert np.allclose(p_check, p_true), "the weights are not the softmax of the scaled scores q . k"
+assert np.allclose(p_check, p_true), (
+    "the weights are not the softmax of the scaled scores q . k (does keepdims=True keep each maximum in its row?)")
 assert np.allclose(o_check, o_true), "the outputs are not the values, averaged with the weights of each row: p @ v"
 _, p_check = one_head(1e3 * q_check, k_check, v_check)
 assert np.isfinite(p_check).all(), (
@@ -220,10 +222,10 @@ for width, a, b in zip(widths[::3], plain[::3], scaled[::3], strict=True):
 
 # %% [markdown]
 # Unscaled, the largest weight runs to 1 as the vectors get wider. That is bad for learning: the slope of a
-# softmax output with respect to its own score is $p (1 - p)$, and next to 1 (or 0) there is nearly no slope left.
-# With the division the spread of the scores is 1 at every width, and so the network starts with soft looks that
-# can still be moved. How sharp a look is will matter a second time below, because it is one of the measures of
-# importance.
+# softmax output with respect to its own score is $p (1 - p)$ (put $\delta p = 1$ at one place into the formula of
+# lesson 1), and next to 1 (or 0) there is nearly no slope left. With the division the spread of the scores is 1
+# at every width, and so the network starts with soft looks that can still be moved. How sharp a look is will
+# matter again in section 2.7.
 
 # %%
 assert np.all(np.abs(scaled[:, 0] - 1) < 0.1)                      # the spread does not depend on the width
@@ -240,7 +242,8 @@ assert plain[-1, 2] < scaled[-1, 2] / 2                            # ... with li
 # (Others do it the other way round: the `key_padding_mask` of `torch.nn.MultiheadAttention` marks the padding.
 # Look it up when you move between libraries; both ways run without an error.)
 #
-# A key is **live** for a query when both are real tokens. The softmax is taken over live keys only.
+# A key is **live** for a query when both are real tokens. The softmax is taken over live keys only. (Attention
+# also takes a bool array of the shape of $P$: `True` where the query may see the key.)
 
 # %%
 random = np.random.default_rng(0)
@@ -307,7 +310,8 @@ assert np.isnan(poisoned).all() and np.isfinite(healthy).all()
 
 # %% [markdown]
 # The whole gradient is lost. The upstream gradient of the padding rows is 0, but $0 \cdot \mathrm{NaN}$ is NaN,
-# and a weight gradient sums over all tokens. One empty row, and after one step of training every weight is NaN.
+# and a weight gradient sums over all tokens. One empty row, and after one step of training these weights are NaN,
+# and all that the model computes with them.
 #
 # So the rule is: **a row without a live key gives exactly 0, and so do all gradients through it.** It holds for a
 # whole empty sentence too.
@@ -440,7 +444,7 @@ assert not np.any(gq_check[2]), (
 assert not np.allclose(gq_check, 2 * q_true), "gq lacks the scale: the scores were divided by sqrt(d_h)"
 assert np.allclose(gq_check, q_true) or np.allclose(np.sum(gk_check, axis=0), 0), (
     "the rows of gk do not sum to 0, though moving all keys together changes no weight: subtract, in each row, the "
-    "sum of P times its upstream gradient")
+    "sum of P times its upstream gradient (keepdims=True keeps it in its row)")
 assert np.allclose(gq_check, q_true), "gq is wrong: it is the gradient of the scaled scores times K"
 assert not np.allclose(gk_check, 2 * k_true), "gk lacks the scale: the scores were divided by sqrt(d_h)"
 assert np.allclose(gk_check, k_true), (
@@ -486,9 +490,8 @@ assert error_of(by_loop.data, output.data) < 1e-5
 # ## 2.6 A real sentence
 #
 # In the library there is a small model, trained to say whether a review is positive or negative. It has two
-# layers with four heads each, and every layer has eight **experts**. Experts are the subject of the next lessons;
-# here it is enough to know that the model gives each token a number $K$ of experts between 1 and 8, and that it
-# reads this number from attention.
+# layers with four heads each, and every layer has eight **experts**. Experts are the subject of lesson 3. The
+# model gives each token a number $K$ of them between 1 and 8, and reads this number from attention.
 #
 # `[CLS]` and `[SEP]` are special tokens that mark the start and the end; the model reads its answer off `[CLS]`.
 
@@ -516,7 +519,7 @@ attention_heatmap(attentions[0], reading.tokens)
 # %% [markdown]
 # Four heads of the first layer. The dark *columns* are the tokens at which nearly all others look, and not all
 # heads look at the same one. Note also the pale *rows*: a token at which the others look hard may itself look
-# nowhere in particular. We shall come back to them. Here is the most looked-at token of each head.
+# nowhere in particular. Here is the most looked-at token of each head.
 
 # %%
 for h, p in enumerate(attentions[0]):
@@ -541,9 +544,10 @@ assert len(favourites) > 1                                                      
 # | `colsum` | the sum of column $i$, divided by n | what share of all attention does it get? |
 # | `cls` | the weight in row 0, column $i$ | how much does the first token look at it? |
 #
-# Here $n$ is the number of real tokens, and the mean over heads is taken last. (The **entropy** of a row is large
-# when its weights are spread evenly.) `rowmax` and `focus` read the token's *own row*: what it does. The other
-# three read its *column*: what is done to it.
+# Here $n$ is the number of real tokens, and the mean over heads is taken last. (The **entropy** of a row,
+# $-\sum_k P_{ik} \log P_{ik}$, is 0 when one key has all the weight and $\log n$ when all have the same.)
+# `rowmax` and `focus` read the token's *own row*: what it does. The other three read its *column*: what is done
+# to it.
 #
 # Which one does the paper use? That is only **reported**, by a reader's note: importance is the mean over heads
 # of the largest attention weight. The note does not say whether the maximum runs along rows or along columns. (A
@@ -553,8 +557,8 @@ assert len(favourites) > 1                                                      
 # ### Exercise 2.4: along the row, along the column
 #
 # Write both. `p` is $(B, H, S, S)$, `mask` is $(B, S)$ with `True` for real tokens. Padding gets importance 0,
-# and weights from padding or to padding must not count, whatever they are (think of $-10^9$). Return two arrays
-# $(B, S)$.
+# and weights from padding or to padding must not count, whatever they are (think of the ghosts of section 2.3).
+# Return two arrays $(B, S)$.
 
 # %% [exercise] rowmax_and_colmax
 def rowmax_and_colmax(p, mask):
@@ -685,7 +689,7 @@ with minimoe.no_grad():
     output = model(batch.ids, batch.mask, batch.segments)
 accuracy = float((output.logits.numpy().argmax(axis=1) == batch.labels).mean())
 print("ids", batch.ids.shape, "  P", output.attentions[0].shape, f"  accuracy {accuracy:.3f}")
-print("deciding words per sentence:", batch.deciding.sum(axis=1).mean())
+print(f"deciding words per sentence: {batch.deciding.sum(axis=1).mean():.2f}")
 
 
 def deciding_wins(importance):
@@ -752,14 +756,14 @@ assert abs(alike[0, 2]) < 0.4 and abs(alike[0, 3]) < 0.4           # not between
 #
 # In training, **dropout** sets each attention weight to 0 with a small probability, and makes the others larger
 # so that the mean stays. The layer mixes values with the weights after dropout, but hands out $P$ *before* it.
-# (Again our assumption about the paper.) We call the same layer twice in training.
+# (Again our assumption about the paper.) We call the same layer twice in training mode.
 
 # %%
 layer = nn.MultiHeadAttention(d, H, dropout=0.1, rng=0).to(BACKEND)
 layer.train()
 (output_1, attention_1), (output_2, attention_2) = (layer(x, to_backend(mask, BACKEND)) for _ in range(2))
-print("difference of the outputs:", error_of(output_1.data, output_2.data) > 0)
-print("difference of P:          ", error_of(attention_1.data, attention_2.data) > 0)
+print("the two outputs are equal:", error_of(output_1.data, output_2.data) == 0)
+print("the two P are equal:      ", error_of(attention_1.data, attention_2.data) == 0)
 assert error_of(output_1.data, output_2.data) > 0 and error_of(attention_1.data, attention_2.data) == 0
 
 # %% [markdown]

@@ -87,7 +87,8 @@ print("importance", importance.shape, importance.dtype, "  k", k.shape, k.dtype)
 experts_per_token(tokens, k[0], importance[0], format="figure", k_max=E, width=100)
 
 # %% [markdown]
-# The rule is a staircase: all importances between two multiples of $1/E$ get the same number.
+# The rule is a staircase: all importances between two multiples of $1/E$ get the same number. The column over 7,
+# for example, holds all tokens between $6/8$ and $7/8$.
 
 # %%
 importance_against_k(importance[0], k[0], tokens)
@@ -106,8 +107,10 @@ assert np.array_equal(k[0], to_host(output.routings[0].k))         # the model i
 #
 # $$K_i = \mathrm{clip}(\lceil E \cdot (I_i - 10^{-6}) \rceil, K_{min}, K_{max}).$$
 #
-# How sure can we be that this is DA-MoE? The paper ([arXiv 2409.06669](https://arxiv.org/abs/2409.06669)) leaves
-# much open, and no code was published. So we keep three kinds of knowledge apart.
+# (Point 4 explains the $10^{-6}$.) A staircase is flat between its steps, so no gradient flows back through
+# $K_i$: the loss cannot ask for more experts. How sure can we be that this is DA-MoE? The paper ([arXiv
+# 2409.06669](https://arxiv.org/abs/2409.06669)) leaves much open, and no code was published. So we keep three
+# kinds of knowledge apart.
 #
 # | what | how we know |
 # | --- | --- |
@@ -121,7 +124,7 @@ assert np.array_equal(k[0], to_host(output.routings[0].k))         # the model i
 # | raw gates, and no expert turns a token away | **assumed**: then $K_i = 1$ for all is a Switch layer |
 # | optimiser, learning rate, batch size | **not found**: ours are **assumed** |
 #
-# An assumption is not a fact, but it should be in the open. Here is what the library assumes:
+# Here is what the library assumes:
 
 # %%
 defaults = {name: one.default for name, one in inspect.signature(DynamicRouter).parameters.items()}
@@ -270,8 +273,8 @@ print("Right: up, not down; guarded against noise; between k_min and k_max; noth
 # %% [markdown]
 # ## 4.3 Other rules, same sentence
 #
-# The ceiling is one rule of many. `allocate_experts` knows eight. They differ in what they look at, and in who
-# decides how many experts are used in total.
+# The ceiling is one of eight rules in `allocate_experts`. They differ in what they look at, and in who decides
+# how many experts are used in total.
 #
 # | rule | looks at | idea | mean of $K$ |
 # | --- | --- | --- | --- |
@@ -284,9 +287,9 @@ print("Right: up, not down; guarded against noise; between k_min and k_max; noth
 # | `pairs` | sentence, router | best pairs of token and expert by $I_i p_{ie}$, until the total is reached | exact |
 # | `top_p` | the router only | the fewest experts whose probabilities $p_{ie}$ reach a sum $p$ | free |
 #
-# "The token" means: the rule can decide for a word without seeing the words after it. A model that writes text
-# word by word can use only such rules. The three of them, as the library has them (`xp` is NumPy, or CuPy on a
-# GPU):
+# "The token" means: once $I_i$ is known, the rule decides for a word without asking the others, as `top_p` does
+# too. A model that writes text word by word needs such a rule. The three that read importance, as the library has
+# them (`xp` is NumPy, or CuPy on a GPU):
 
 # %%
 for rule in (schedules.ceil_counts, schedules.affine_counts, schedules.threshold_counts):
@@ -323,7 +326,7 @@ OPTIONS = {
 by_rule = {rule: allocate_experts(importance, n_experts=E, allocation=rule, **options)[0]
            for rule, options in OPTIONS.items()}
 for rule, counts in by_rule.items():
-    print(f"{rule:10} {counts}   total {counts.sum():3}   mean {counts.mean():.2f}")
+    print(f"{rule:10} total {counts.sum():3}   mean {counts.mean():.2f}")
 
 # %% [markdown]
 # Every panel below is one rule, every dot a token of our sentence.
@@ -341,7 +344,7 @@ figure.supylabel("experts    (dashed: mean)", size=10)
 plt.show()
 
 # %% [markdown]
-# And the same as a table of the words, darker for more experts:
+# And the same word by word, darker for more experts:
 
 # %%
 experts_per_token(tokens, np.stack(list(by_rule.values())), format="figure", k_max=E, labels=list(by_rule), width=100)
@@ -361,8 +364,8 @@ assert np.array_equal(same, by_rule["top_p"])                       # importance
 #
 # For the first six rules, more importance never means fewer experts. `pairs` also asks the router: a token with
 # one clear favourite among the experts does not need five. `top_p` asks the router alone, so its dots follow no
-# curve; it is the published alternative ([arXiv 2403.07652](https://arxiv.org/abs/2403.07652)) in which a router
-# that hesitates gets more experts.
+# curve; it is the published alternative ([arXiv 2403.07652](https://arxiv.org/abs/2403.07652)) in which a token
+# gets more experts where the router hesitates.
 #
 # ## 4.4 An exact budget
 #
@@ -371,7 +374,7 @@ assert np.array_equal(same, by_rule["top_p"])                       # importance
 # $$T = \lfloor \bar K n + \tfrac12 \rfloor$$
 #
 # experts, where $\bar K$ is the mean that we ask for. Every token gets $K_{min}$ first. The remaining $r = T - n
-# K_{min}$ are shared in proportion to importance, $x_i = r I_i / \sum_j I_j$. These shares are fractions, and
+# K_{min}$ are shared in proportion to importance, $r_i = r I_i / \sum_j I_j$. These shares are fractions, and
 # rounding them one by one does not work: the sum comes out wrong.
 
 # %%
@@ -444,7 +447,7 @@ answer = shared([2.2, 1.3, 0.9, 0.6], 9, 1)                         # 9 - 4 = 5 
 assert not np.array_equal(answer, [3, 2, 1, 1]), (
     "experts are missing: hand out what was left over after rounding down")
 assert not np.array_equal(answer, [4, 3, 1, 1]), (
-    "the left over went to the largest importance; they go to the largest fraction")
+    "the left over went to the largest importances, or the smallest fractions; they go to the largest fractions")
 assert not np.array_equal(answer, [5, 2, 1, 1]) and not np.array_equal(answer, [3, 2, 3, 1]), (
     "one token took everything that was left over: give one each to as many tokens as there are left over")
 assert answer.sum() != 5, "the total is k_min short for each token: add k_min to what you shared out"
@@ -488,12 +491,14 @@ except ValueError as error:
     print("at most 2:", error)
 
 # %% [markdown]
-# With an exact total, two importances can be compared at the same cost. Here is our sentence once more.
+# With an exact total, two importances can be compared at the same cost. Here is our sentence once more: "dull" is
+# last under `rowmax` and first under `colmax`.
 
 # %%
 pair = {measure: allocate_experts(token_importance(P, measure=measure), n_experts=E, allocation="budget",
                                   mean_experts=MEAN)[0] for measure in ("rowmax", "colmax")}
-assert pair["rowmax"].sum() == pair["colmax"].sum() == MEAN * n and np.any(pair["rowmax"] != pair["colmax"])
+assert pair["rowmax"].sum() == pair["colmax"].sum() == MEAN * n
+assert pair["rowmax"].argmin() == pair["colmax"].argmax() == tokens.index("dull")
 experts_per_token(tokens, np.stack(list(pair.values())), format="figure", k_max=E, labels=list(pair), width=100)
 
 # %% [markdown]
@@ -564,6 +569,10 @@ for wrong_check, words in (
      "looking is too cheap: it costs 4 n d for each of the n tokens, since each looks at all n"),
     (11 * (linear_check + look_check + router_check) + expert_check * sum_check,
      "attention and router are counted for one layer only: all L layers have them"),
+    (3 * (linear_check + look_check + router_check) + expert_check * sum_check,
+     "attention and router are counted for one token only: all n tokens have them"),
+    (33 * (linear_check + 11 * look_check + router_check) + expert_check * sum_check,
+     "looking is too dear: 4 n d is the price of one token already"),
 ):
     assert not np.isclose(answer, wrong_check, rtol=1e-12), words
 assert np.isclose(answer, truth_check, rtol=1e-12), (
@@ -579,9 +588,8 @@ curves = {rule: [] for rule in ("ceil", "affine", "threshold", "mass", "quantile
 some_betas = np.linspace(0, 4, 17)
 real = seen.mask
 for beta in some_betas:
-    uniform = 1 / np.maximum(real.sum(axis=1), 1)
     keys = real[:, None, None, :] & real[:, None, :, None]
-    power = np.where(keys, np.where(keys, seen_attention, 1.0) ** beta, 0)
+    power = np.where(keys, seen_attention ** beta, 0)              # padding stays 0, also at beta = 0
     total = power.sum(axis=-1, keepdims=True)
     at_beta = token_importance(power / np.where(total > 0, total, 1), real)
     for rule, means in curves.items():
@@ -622,7 +630,7 @@ assert np.ptp(curves["ceil"]) > 3 and np.ptp(curves["threshold"]) > 1 > np.ptp(c
 # words:
 
 # %%
-for example in test.examples[:6]:
+for example in test.examples[6:12]:
     words = example.text.split()
     print(" ".join(f"*{word}*" if place in example.deciding else word for place, word in enumerate(words)),
           "->", test.label_names[example.label])
@@ -691,6 +699,8 @@ for wrong_check, words_of_help in (
      "the deciding words stand on both sides: take them out of the others, words & ~deciding"),
     (mean_check - k_check.mean(), "the second mean runs over everything: only over words that do not decide"),
     (by_sentence_check, "this is a mean of sentences; every word must count the same: pool the words of all sentences"),
+    ((k_check * deciding_check).mean() - (k_check * others_check).mean(),
+     "these means count the zeros of the masked array as well: pick the words first, k[deciding]"),
     (k_check[deciding_check].sum() - k_check[others_check].sum(),
      "these are sums; there are fewer deciding words, so compare means"),
 ):
@@ -738,15 +748,14 @@ assert under["colmax"][:, opinions].mean() > 1.5 * under["colmax"][:, batch.word
 
 # %% [markdown]
 # An opinion word such as "dull" is looked *at* by the others, so it does well under `colmax`. It does not itself
-# look sharply at one other word, so it does badly under `rowmax`. Both are facts about attention. Neither shows
-# yet that the extra experts helped anybody.
+# look sharply at one other word, so it does badly under `rowmax`. (Denials do well under both.) These are facts
+# about attention. They do not show yet that the extra experts helped anybody.
 #
 # ### The shuffled control
 #
 # Is a gap of this size remarkable at all? Compare with chance: keep the $K_i$ of every sentence and deal them out
 # to its words at random. Then the words have no say, but each sentence uses as many experts as before. Do it 200
-# times, and see where the real gap lies. For every shuffle we need the two means over all words, of the deciding
-# and the others.
+# times, and see where the real gap lies.
 
 # %%
 def gap_of(counts):
@@ -785,7 +794,7 @@ for measure, gaps in chance.items():
 assert real_gap["rowmax"] < chance["rowmax"].min() and real_gap["colmax"] > chance["colmax"].max()
 
 # %% [markdown]
-# Both real gaps lie far outside of what chance does, on opposite sides.
+# Both real gaps lie far outside what chance does, on opposite sides.
 #
 # The shuffled gaps of `rowmax` do not lie around 0. How can words picked at random have a gap? Because all words
 # are pooled: some sentences have more deciding words than others, and if such sentences also use more experts for
@@ -809,8 +818,8 @@ assert related["rowmax"] > 0.15 and chance["rowmax"].min() > 0
 #
 # ## 4.7 Did it help? What a claim needs
 #
-# Now the hard question. We keep the weights of the trained model and change only how many experts a token gets.
-# `shuffled(rowmax)` deals out the importances of each sentence at random, as above, but inside the model.
+# We keep the weights of the trained model and change only how many experts a token gets. `shuffled(rowmax)` deals
+# out the importances of each sentence at random, as above, but inside the model.
 
 # %%
 def variant(router="da", **options):

@@ -19,7 +19,7 @@ def sigmoid_backward(gy, y):
     gx = gy * y * (1 - y)
 
 # %% sigmoid_backward: the slope written for x, with y in its place
-# says: is not gy times the slope
+# says: the sigmoid was taken once more
 def sigmoid_backward(gy, y):
     s = 1 / (1 + np.exp(-y))
     return gy * s * (1 - s)
@@ -38,6 +38,11 @@ def add_bias_backward(gy, x, b):
 # says: gb has shape (5,); it must have the shape of b
 def add_bias_backward(gy, x, b):
     return gy, gy.sum(axis=1)
+
+# %% add_bias_backward: an axis too many
+# says: keep no axis of length 1
+def add_bias_backward(gy, x, b):
+    return gy, gy.sum(axis=0, keepdims=True)
 
 # %% add_bias_backward: the mean
 # says: their gradients add up: use the sum
@@ -60,6 +65,14 @@ def walk_tape(tape, gradients):
     for output, inputs, backward in tape:
         for name, g in zip(inputs, backward(gradients[output])):
             gradients[name] = gradients.get(name, 0.0) + g
+    return gradients
+
+# %% walk_tape: adds to what is not there yet
+# says: has no gradient yet when its first part arrives
+def walk_tape(tape, gradients):
+    for output, inputs, backward in reversed(tape):
+        for name, g in zip(inputs, backward(gradients[output])):
+            gradients[name] += g
     return gradients
 
 # %% walk_tape: overwrites
@@ -130,6 +143,17 @@ def numeric_gradient(f, x, step=1e-5):
 # says: nudge one element at a time
 def numeric_gradient(f, x, step=1e-5):
     return np.full(x.shape, (f(x + step) - f(x - step)) / (2 * step))
+
+# %% numeric_gradient: both nudges in one array
+# says: in two different copies of x
+def numeric_gradient(f, x, step=1e-5):
+    gradient = np.zeros(x.shape)
+    for index in np.ndindex(x.shape):
+        up = down = x
+        up[index] += step
+        down[index] -= step
+        gradient[index] = (f(up) - f(down)) / (2 * step)
+    return gradient
 
 # %% numeric_gradient: the slopes go nowhere
 # says: write each slope into gradient[index]

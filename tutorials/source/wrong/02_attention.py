@@ -45,6 +45,21 @@ def one_head(q, k, v):
     p = p / p.sum()
     return p @ v, p
 
+# %% one_head: sums without their axis, so that they go to columns
+# says: let keepdims=True keep it in its row
+def one_head(q, k, v):
+    p = np.exp(q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1]))
+    p = p / p.sum(axis=-1)
+    return p @ v, p
+
+# %% one_head: maxima without their axis
+# says: does keepdims=True keep each maximum in its row
+def one_head(q, k, v):
+    s = q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])
+    p = np.exp(s - s.max(axis=-1))
+    p = p / p.sum(axis=-1, keepdims=True)
+    return p @ v, p
+
 # %% one_head: no maximum
 # says: large scores overflow
 def one_head(q, k, v):

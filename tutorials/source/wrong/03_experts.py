@@ -16,6 +16,12 @@ def choose_experts(z, k):
     order = np.argsort(-z, axis=1, kind="stable")
     return np.concatenate([np.sort(order[i, :n]) for i, n in enumerate(k)])
 
+# %% choose_experts: the last ones of an upward sort
+# says: with the best at the end
+def choose_experts(z, k):
+    order = np.argsort(z, axis=1, kind="stable")
+    return np.concatenate([order[i, z.shape[1] - n:] for i, n in enumerate(k)])
+
 # %% choose_experts: the same count for all
 # says: token i gets k[i] experts
 def choose_experts(z, k):

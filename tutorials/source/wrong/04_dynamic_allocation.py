@@ -106,6 +106,15 @@ def share_out(importance, total, k_min=1):
     k[np.argsort(-importance, kind="stable")[:spare - k.sum()]] += 1
     return k_min + k
 
+# %% share_out: the rest to the smallest fractions
+# says: or the smallest fractions
+def share_out(importance, total, k_min=1):
+    spare = total - k_min * len(importance)
+    share = spare * importance / importance.sum()
+    k = np.floor(share).astype(int)
+    k[np.argsort(share - k, kind="stable")[:spare - k.sum()]] += 1
+    return k_min + k
+
 # %% share_out: all of the rest to one token
 # says: one token took everything that was left over
 def share_out(importance, total, k_min=1):
@@ -199,6 +208,18 @@ def sentence_flops(k, d, f, n_experts):
     n = k.shape[1]
     return n * (8 * d * d + 4 * n * d + 2 * d * n_experts) + 4 * d * f * k.sum()
 
+# %% sentence_flops: attention of one token only
+# says: counted for one token only
+def sentence_flops(k, d, f, n_experts):
+    layers, n = k.shape
+    return layers * (8 * d * d + 4 * n * d + 2 * d * n_experts) + 4 * d * f * k.sum()
+
+# %% sentence_flops: looking times n once more
+# says: looking is too dear
+def sentence_flops(k, d, f, n_experts):
+    layers, n = k.shape
+    return layers * n * (8 * d * d + 4 * n * n * d + 2 * d * n_experts) + 4 * d * f * k.sum()
+
 # %% sentence_flops: multiply-adds
 # says: counts as two
 def sentence_flops(k, d, f, n_experts):
@@ -255,6 +276,6 @@ def deciding_gap(k, words, deciding):
     return k[deciding].sum() - k[words & ~deciding].sum()
 
 # %% deciding_gap: the mean of the masked array, zeros included
-# says: mean over deciding words minus mean
+# says: count the zeros of the masked array
 def deciding_gap(k, words, deciding):
     return (k * deciding).mean() - (k * (words & ~deciding)).mean()
