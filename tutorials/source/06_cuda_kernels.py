@@ -10,8 +10,8 @@
 # - why this library adds no floating-point numbers with atomics;
 # - what limits such a kernel on a GPU: not arithmetic but bytes, and in which order they are asked for.
 #
-# **What you need.** NumPy, and from lesson 3 the words *token*, *expert*, *gate* and *router*. Enough of C to read
-# `for (int i = 0; i < n; i++)`.
+# **What you need.** NumPy, and from lesson 3 the words *token*, *expert*, *gate* and *router*. Enough of C to
+# read `for (int i = 0; i < n; i++)`.
 #
 # **Time.** About 75 minutes with the four exercises. The page itself runs in less than a minute the first time,
 # most of which is the compiler's, and in a few seconds after that, since compiled kernels are kept. No GPU is
@@ -49,10 +49,10 @@ print("kernels run", "on a GPU" if xp is not cudasim else "nowhere here" if no_s
 print("simulator:", no_simulator or "ready")
 
 # %% [markdown]
-# The simulator needs the compiler g++ on Linux. **Where it is missing, the page still works**: you then read the
-# results that were recorded when the page was written, marked `(recorded)`, and the exercises cannot be checked.
-# The functions below take care of it. Where kernels can run, they also make sure that the recorded result is
-# still what comes out.
+# The simulator needs the compiler g++ on x86-64 Linux. **Where it is missing, the page still works**: you then
+# read the results that were recorded when the page was written, marked `(recorded)`, and the exercises cannot be
+# checked. The functions below take care of it. Where kernels can run, they also make sure that the recorded
+# result is still what comes out.
 
 # %%
 def simulate(run, recorded, missing=no_kernels):
@@ -93,7 +93,7 @@ def numbered(code):
 #
 # This last step is called **combine**. (That a token uses $K_i$ experts is confirmed by the abstract of the
 # DA-MoE paper; that the gates are the router's probabilities as they are, without dividing by their sum, is our
-# reading, taken from the Switch Transformer.)
+# assumption, taken from the Switch Transformer.)
 #
 # We route six words to four experts. The numbers are made up; the last word is padding and goes nowhere.
 
@@ -148,8 +148,8 @@ assert np.allclose(y, combine_numpy(rows, gates, plan.inv, plan.token, N), atol=
 assert not y[5].any()                                                 # padding collects nothing
 
 # %% [markdown]
-# Look at the two outer loops of `combine_loops`. No round of them needs what another round has computed, so all of
-# the $N \cdot d$ sums could be made at the same time, each by a worker of its own. A GPU has thousands of them.
+# No round of the two outer loops of `combine_loops` needs what another has computed, so all $N \cdot d$ sums
+# could be made at the same time, each by a worker of its own. A GPU has thousands of them.
 #
 # ## 6.2 Grid, blocks and threads
 #
@@ -162,7 +162,8 @@ assert not y[5].any()                                                 # padding 
 # - `blockDim.x`: how many threads a block has;
 # - `threadIdx.x`: its own number in the block.
 #
-# From them it makes the number of its piece of work. This kernel writes down who was there:
+# From them it makes the number of its piece of work. This kernel writes down who was there, in an array on the
+# **device**: the GPU, or the simulator in its place.
 
 # %%
 WHO = """extern "C" __global__ void who(int n, int* seen)
@@ -234,8 +235,8 @@ print(by_hand)
 assert by_hand.tolist() == seen
 
 # %% [markdown]
-# From here on a small function saves us some typing. It moves NumPy arrays to the device, launches, and fetches
-# the last argument, which is where our kernels put their result.
+# From here on a small function moves NumPy arrays to the device, launches, and fetches the last argument, where
+# our kernels put their result.
 
 # %%
 def launch(module, code, name, grid, block, *args):
@@ -282,7 +283,7 @@ assert "line 5, block (2, 0, 0), thread (1, 0, 0)" in said            # i = 2 * 
 # checker's sentence into one about your text.
 
 # %%
-HINTS = {"does not compile": "the compiler does not understand this text",
+HINTS = {"does not compile": "the compiler does not understand this text: give the C between the braces, no more",
          "out-of-bounds": "a thread left an array: look at the index, and send home threads without work",
          "race": "two threads touched the same number, one of them wrote, and no barrier lies between",
          "divergence": "some threads of the block never came to this barrier: put it where all of them pass",
@@ -336,12 +337,12 @@ for n, schedule in [] if no_simulator else [(70, "forward"), (70, "reversed"), (
     assert c_check[-1] != 99, "the last number was left out: the threads with i < n have work, all of them"
     assert np.allclose(c_check, a_check + b_check), "c[i] is not a[i] + b[i]"
 print(f"Not checked: {no_simulator}" if no_simulator else
-      "Right: every thread has its own i, and those without work leave. The checker is content under every schedule.")
+      "Right: every thread has its own i, and those without work leave. In any order, the checker is content.")
 
 # %% [markdown]
 # ## 6.4 Rows
 #
-# Arrays with two axes lie in memory row behind row: element $(r, j)$ of an array with $d$ columns has the number
+# Arrays with two axes lie in memory row after row: element $(r, j)$ of an array with $d$ columns has the number
 # $r \cdot d + j$. A natural division of work: one block for each row, and in the block the threads share the
 # columns. A row may have more columns than the block has threads. Then each thread takes every `blockDim.x`-th
 # column. As an example, multiply every row by its gate:
@@ -415,13 +416,13 @@ print(f"Not checked: {no_simulator}" if no_simulator else
 # %% [markdown]
 # ### Exercise 6.3: combine
 #
-# Now the sum itself, with one thread for one number of $y$. There is one block for each token, and a block has at
-# least as many threads as a row has columns, rounded up to a multiple of 32. Each thread loops over the token's
+# Now the sum itself, with one thread for one number of $y$. There is one block for each token, and a block has as
+# many threads as a row has columns, rounded up to a multiple of 32. Each thread loops over the token's
 # assignments, keeps its sum in a variable of its own (`float sum = 0;`), and writes it once.
 #
-# One thing is new: an expert with a capacity, a limit to its rows, may have **dropped** an assignment. That has no
-# row, and `inv[a]` is -1; skip it. (`continue;` goes on with the next round of a loop.) Python's version is
-# `combine_loops` above.
+# One thing is new: an expert with a capacity, a limit to its rows, may have **dropped** an assignment. Then it
+# has no row, and `inv[a]` is -1; skip it. (`continue;` goes on with the next round of a loop.) Python's version
+# is `combine_loops` above.
 
 # %%
 COMBINE = """extern "C" __global__ void combine(const float* rows, const float* gates, const int* inv,
@@ -468,19 +469,22 @@ for width, inv_check, schedule in [] if no_simulator else [(40, whole_check, "fo
     y_check = tried(COMBINE + "\n{" + body + "}\n", "combine", (4,), (-(-width // 32) * 32,), rows_check, gates_check,
                     inv_check, row_ptr_check, np.int32(width), np.full((4, width), 99, np.float32),
                     schedule=schedule, hints=where_check)
-    truth, bare, last = np.zeros((3, 4, width))
+    truth, bare, last, moved = np.zeros((4, 4, width))
     for i in range(4):
         for a in range(row_ptr_check[i], row_ptr_check[i + 1]):
             if inv_check[a] >= 0:
                 last[i] = gates_check[a] * rows_check[inv_check[a]]
                 truth[i] += last[i]
                 bare[i] += rows_check[inv_check[a]]
+                moved[i] += gates_check[inv_check[a]] * rows_check[inv_check[a]]
     unsorted = np.stack([sum((gates_check[a, None] * rows_check[a] for a in range(first, end)), np.zeros(width))
                          for first, end in zip(row_ptr_check, row_ptr_check[1:], strict=False)])
     assert not (y_check == 99).all(), "y is as it was: write the sum into y"
     assert not np.allclose(y_check, 99 + truth), "y held other numbers before: start the sum at 0 and write it with ="
     assert not (y_check[2] == 99).all(), "a token without assignments must get 0: write the sum in every case"
     assert not np.allclose(y_check, bare), "the gates are missing: multiply each row by gates[a]"
+    assert not np.allclose(y_check, moved), (
+        "gates stand in the order of assignments, rows in that of experts: gates[a], but row inv[a]")
     assert not np.allclose(y_check, last), "only the last assignment is left: add up with +="
     assert not np.allclose(y_check, unsorted), "the rows are sorted by expert: assignment a has row inv[a], not row a"
     assert np.allclose(y_check, truth, rtol=1e-5), "y is not the sum over the token's assignments of gate times row"
@@ -504,8 +508,8 @@ print(text[start:text.index("// g_rows[s]", start)].strip())
 # - `__restrict__` promises the compiler that the arrays do not overlap. `c ? a : b` is Python's `a if c else b`.
 # - A row may be wider than a block can be (1024 threads), so a token has several blocks, `tiles` of them. Which
 #   token and which columns a block has follows from its number by a division.
-# - Numbers of elements are counted with `size_t`, 64 bits wide: `row * d` would overflow an `int` at 2 billion
-#   elements.
+# - The number of an element is computed as `size_t`, 64 bits wide (`(size_t)row` converts): `row * d` would
+#   overflow an `int` at 2 billion elements.
 #
 # With 6 tokens, 40 columns and blocks of 32 threads there are two tiles, and 12 blocks:
 
@@ -592,18 +596,18 @@ for depth, values in enumerate(levels):
                       linestyle="-" if source_t == t else "--")
         axes.text(t, -depth, value, ha="center", va="center", zorder=2,
                   bbox={"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": "black"})
-    axes.text(8.2, -depth, "the numbers" if depth == 0 else f"step {8 >> depth}", va="center")
+    axes.text(8.2, -depth, "the numbers" if depth == 0 else f"step = {8 >> depth}", va="center")
 for t in range(8):
     axes.text(t, 0.62, f"thread {t}", ha="center", va="center", size=8, color=GREY)
 axes.set(xlim=(-0.5, 10), ylim=(-3.5, 0.8))
 axes.axis("off")
 plt.show()
-print("steps with 8 threads:", len(levels) - 1, "  alone:", 7)
+print("rounds with 8 threads:", len(levels) - 1, "  additions of one thread alone:", 7)
 
 # %% [markdown]
-# A line comes from a thread's own number (solid) or from another thread's (dashed). For the dashed lines the
-# threads of a block have **shared memory**: a small, fast array that all threads of one block see, and no other
-# block. It is declared inside the kernel with `__shared__`, and holds garbage at first.
+# A line comes from a thread's own number (solid) or from another thread's (dashed), `step` further on. For the
+# dashed lines the threads of a block have **shared memory**: a small, fast array that all threads of one block
+# see, and no other block. It is declared inside the kernel with `__shared__`, and holds garbage at first.
 #
 # Before a thread reads what another has written, it must be sure that it *has been* written. That is what
 # `__syncthreads()` is for, a **barrier**: no thread of the block passes it before all have come to it.
@@ -618,7 +622,7 @@ BLOCK_SUM = """extern "C" __global__ void block_sum(const float* x, float* total
     for (int step = 4; step > 0; step /= 2) {
         if (t < step)
             part[t] += part[t + step];
-        __syncthreads();                              // all sums of this step are there
+        __syncthreads();                              // all sums of this round are there
     }
     if (t == 0) total[0] = part[0];
 }
@@ -640,7 +644,7 @@ assert said == f"sum {eight.sum()}"
 # Let us take the second barrier out, and run it under several schedules, with the checker off at first.
 
 # %%
-WITHOUT = BLOCK_SUM.replace("__syncthreads();                              // all sums of this step are there",
+WITHOUT = BLOCK_SUM.replace("__syncthreads();                              // all sums of this round are there",
                             "// no barrier here")
 print("\n".join(numbered(WITHOUT).splitlines()[6:11]))
 sums = simulate(lambda: under_each_schedule(lambda: block_sum(WITHOUT)),
@@ -653,7 +657,7 @@ assert sums["forward"] != 36 and sums["reversed"] == 36
 #
 # Reversed, and in some random orders, **the wrong kernel gives the right number**: every thread happens to run
 # after those it reads from. On a GPU, too, such a kernel may be right for a long time, since 32 neighbouring
-# threads often move in step, and then be wrong on the next model. A right result does not prove a right kernel.
+# threads often move together, and wrong on the next model. A right result does not prove a right kernel.
 #
 # The checker does not look at results. It remembers who read and wrote each number, and asks whether a barrier
 # lies between. That is missing under every schedule:
@@ -720,12 +724,12 @@ SMOOTH = """extern "C" __global__ void smooth(const float* x, int n, int rounds,
 print(numbered(SMOOTH))
 
 # %% [markdown]
-# Say behind which lines a barrier belongs: give the list of their numbers. One mistake is easy to make: a barrier
+# Say after which lines a barrier belongs: give the list of their numbers. One mistake is easy to make: a barrier
 # that some threads never reach, because they do not go into an `if`, leaves the others waiting forever.
 
 # %% [exercise] barrier_lines
 def barrier_lines():
-    """The numbers of the lines of SMOOTH behind which a __syncthreads() belongs, as a list."""
+    """The numbers of the lines of SMOOTH after which a __syncthreads() belongs, as a list."""
     ### BEGIN SOLUTION
     return [7, 11]
     ### END SOLUTION
@@ -742,7 +746,7 @@ early = ("a thread reads its neighbour's number before it is there: a barrier is
          "the reading")
 late = ("a fast thread writes row[t] for the next round while a slow one still reads that of this round: a barrier is "
         "missing after the reading")
-inside = "this barrier stands inside the if, where the threads at the edge never come: put it behind the closing brace"
+inside = "this barrier stands inside the if, where the threads at the edge never come: put it after the closing brace"
 runs = [(50, 1, "forward"), (50, 3, "forward"), (50, 3, "reversed"), (64, 2, 1)]              # one round comes first
 for n, rounds, schedule in [] if no_simulator else runs:
     hints = {"divergence": inside, "race": early if rounds == 1 else late, "that no thread": early}
@@ -826,9 +830,9 @@ totals = simulate(lambda: under_each_schedule(sum_atomic, check=True),
 assert totals["forward"] != totals["reversed"]
 
 # %% [markdown]
-# The checker has nothing to say: there is no race. Yet the answer depends on who came first. With ordinary
-# numbers it is a matter of the last digits. Below 64 numbers are added one by one, in 5000 different orders;
-# NumPy will do.
+# The checker has nothing to say: there is no race. Yet the answer depends on who came first: forward, only the 1
+# that is added to $10^8$ is rounded away; in the other orders both are. With ordinary numbers it is a matter of
+# the last digits. Below, 64 numbers are added one by one, in 5000 different orders; NumPy will do.
 
 # %%
 ordinary = np.random.default_rng(1).standard_normal(64).astype(np.float32)
@@ -851,8 +855,8 @@ assert values.size > 1
 
 # %% [markdown]
 # Tiny, but the next step of training starts from it, and such differences can grow from step to step. Then nobody
-# can say whether a change in the score comes from a change in the code. So the library gives each sum to one
-# thread, or to threads in a fixed order, and does without atomics.
+# knows whether a change in the score comes from the code. So the library gives each sum to one thread, or to
+# threads in a fixed order, and does without atomics.
 
 # %%
 files = sorted(path.name for path in resources.files("minimoe.kernels").iterdir() if path.name.endswith(".cu"))
@@ -927,16 +931,16 @@ assert three_steps > 4 * one_kernel and flops < one_kernel
 
 # %% [markdown]
 # (The three steps: fetch reads and writes the $A$ rows, multiply reads and writes them, and adding reads the
-# products and reads and writes the token's row for each of them.)
+# products and reads and writes the token's row for each of them, in a $y$ that was filled with zeros before.)
 #
-# Operations for each byte moved are called **arithmetic intensity**. A GPU has an intensity of its own: how many
-# operations it can do in the time it takes to move a byte. A T4, which free notebook services offer, does at most
-# 8.1 trillion float32 operations in a second and moves at most 320 billion bytes, by its data sheet. Whatever
-# needs fewer operations for each byte waits for memory, whatever needs more waits for arithmetic. Drawn, this is
-# the **roofline**.
+# Operations for each byte moved are called **arithmetic intensity**. A GPU has one of its own: how many
+# operations it can do while it moves a byte. A T4, which free notebook services offer, does at most 8.1 trillion
+# float32 operations in a second and moves at most 320 billion bytes, by its data sheet. Whatever needs fewer
+# operations for each byte waits for memory, whatever needs more waits for arithmetic. Drawn, this is the
+# **roofline**.
 #
-# As a comparison we add the experts' own work, the matrix product of `n` rows with a weight of 768 by 3072. The
-# weight must be read once, for one row as for a thousand.
+# For comparison we add the experts' own work, the product of `n` rows with a weight of 768 by 3072. The weight
+# must be read once, for one row as for a thousand.
 
 # %%
 peak, bandwidth = 8.1e12, 320e9                                       # T4, from NVIDIA's data sheet
@@ -955,6 +959,7 @@ for name, (at, color, marker) in points.items():
     below = color == RED or at > peak / bandwidth
     axes.annotate(name, (at, reach), xytext=(8, -12) if below else (-6, 8), textcoords="offset points", size=9,
                   ha="left" if below else "right")
+axes.text(peak / bandwidth * 1.15, 7, f"{peak / bandwidth:.0f} operations for each byte", color=GREY)
 axes.text(0.2, 2e4, "waits for memory", color=GREY, ha="center")
 axes.text(150, 2e4, "waits for arithmetic", color=GREY, ha="center")
 axes.set(xlabel="operations for each byte moved", ylabel="billion operations\na second, at most", ylim=(5, 4e4))
@@ -970,7 +975,7 @@ assert points["combine"][0] < peak / bandwidth < points["expert, 512 rows"][0]
 # nearly everything on reading its weights; with some hundred rows the same reading serves all of them. This is
 # why all rows of one expert are collected before it works.
 #
-# A bound follows for the time. With a GPU, the cell also measures.
+# A bound for the time follows; with a GPU, the cell also measures it.
 
 # %%
 print(f"on a T4, combine of this size takes at least {one_kernel / bandwidth * 1e6:.0f} millionths of a second")
@@ -1007,17 +1012,17 @@ else:
 #   one kernel what would otherwise go through memory several times.
 #
 # What the simulator cannot tell: how fast a kernel is, how many registers it needs, and what a GPU's weaker rules
-# about the order of memory do to kernels that communicate without barriers. The README says what of the library has
-# been run on a GPU so far.
+# about the order of memory do to kernels that communicate without barriers. The README says what of the library
+# has been run on a GPU so far.
 #
 # **Read on.** `minimoe/kernels/rows.cu` has the way back of combine, where a warp adds without shared memory
 # (`__shfl_xor_sync`). `minimoe/kernels/grouped.cu` multiplies the rows of all experts, tile by tile, in shared
-# memory. `minimoe/cudasim` is the simulator. Combine: equation 2 of the Switch Transformer
-# ([arXiv 2101.03961](https://arxiv.org/abs/2101.03961)). NVIDIA, *CUDA C++ Programming Guide*, sections "Thread
+# memory. `minimoe/cudasim` is the simulator. Combine: equation 2 of the Switch Transformer ([arXiv
+# 2101.03961](https://arxiv.org/abs/2101.03961)). NVIDIA, *CUDA C++ Programming Guide*, sections "Thread
 # Hierarchy" and "Synchronization Functions", and *CUDA C++ Best Practices Guide*, "Coalesced Access to Global
 # Memory". The roofline: S. Williams, A. Waterman and D. Patterson, *Roofline: an insightful visual performance
 # model for multicore architectures*, 2009. Rounding: D. Goldberg, *What every computer scientist should know
-# about floating-point arithmetic*, 1991. Expert layers on a GPU: T. Gale and others, *MegaBlocks*
-# ([arXiv 2211.15841](https://arxiv.org/abs/2211.15841)).
+# about floating-point arithmetic*, 1991. Expert layers on a GPU: T. Gale and others, *MegaBlocks* ([arXiv
+# 2211.15841](https://arxiv.org/abs/2211.15841)).
 #
 # **Next.** Lesson 7.

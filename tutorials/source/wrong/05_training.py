@@ -186,3 +186,14 @@ def balance_loss(counts, probabilities, mask, weight=0.01):
 def balance_loss(counts, probabilities, mask, weight=0.01):
     f = counts / counts.sum()
     return weight * len(counts) * f * probabilities[mask].mean(axis=0)
+
+# %% balance_loss: padding left out of the sum only
+# says: but the division counts it
+def balance_loss(counts, probabilities, mask, weight=0.01):
+    mean = (probabilities * mask[:, None]).mean(axis=0)
+    return weight * counts.size * (counts / counts.sum() * mean).sum()
+
+# %% balance_loss: a sum in place of a mean
+# says: P is their mean over real tokens
+def balance_loss(counts, probabilities, mask, weight=0.01):
+    return weight * counts.size * (counts / counts.sum() * probabilities[mask].sum(axis=0)).sum()

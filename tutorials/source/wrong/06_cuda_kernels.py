@@ -167,6 +167,18 @@ def combine_body():
     y[token * d + column] = sum;
     """
 
+# %% combine_body: the gate of the row's number
+# says: gates[a], but row inv[a]
+def combine_body():
+    return """
+    int token = blockIdx.x, column = threadIdx.x;
+    if (column >= d) return;
+    float sum = 0;
+    for (int a = row_ptr[token]; a < row_ptr[token + 1]; a++)
+        if (inv[a] >= 0) sum += gates[inv[a]] * rows[inv[a] * d + column];
+    y[token * d + column] = sum;
+    """
+
 # %% combine_body: only the last one
 # says: only the last assignment is left
 def combine_body():

@@ -143,7 +143,7 @@ def leaks(layer, x, importance, mask):
     return False
 
 # %% leaks: answers after the first sample
-# says: compare every sample, not the first alone
+# says: compare every sample, and one that differs is enough
 def leaks(layer, x, importance, mask):
     together = layer(x, importance, mask)[0].numpy()
     for b, n in enumerate(mask.sum(axis=1)):
