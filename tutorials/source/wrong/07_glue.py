@@ -77,6 +77,30 @@ def hide(ids, ordinary, mask, random):
     chosen = (random.random(ids.shape) < 0.15) & np.isin(ids, ordinary)
     return np.where(chosen, mask, ids)
 
+# %% hide: the two arrays swapped
+# says: return hidden first
+def hide(ids, ordinary, mask, random):
+    chosen = (random.random(ids.shape) < 0.15) & np.isin(ids, ordinary)
+    return np.where(chosen, ids, -100), np.where(chosen, mask, ids)
+
+# %% hide: the random tokens have no label
+# says: give each of these its label
+def hide(ids, ordinary, mask, random):
+    chosen = (random.random(ids.shape) < 0.15) & np.isin(ids, ordinary)
+    fate = random.random(ids.shape)
+    hidden = np.where(chosen & (fate < 0.8), mask, ids)
+    hidden = np.where(chosen & (fate >= 0.9), random.choice(ordinary, ids.shape), hidden)
+    return hidden, np.where(chosen & (fate < 0.9), ids, -100)
+
+# %% hide: ten per cent of the rest become random
+# says: it must be 80 % and 10 %
+def hide(ids, ordinary, mask, random):
+    chosen = (random.random(ids.shape) < 0.15) & np.isin(ids, ordinary)
+    masked = chosen & (random.random(ids.shape) < 0.8)
+    other = chosen & ~masked & (random.random(ids.shape) < 0.1)
+    hidden = np.where(masked, mask, ids)
+    return np.where(other, random.choice(ordinary, ids.shape), hidden), np.where(chosen, ids, -100)
+
 # %% matthews_of: no square root
 # says: the square root in the denominator is missing
 def matthews_of(table):
