@@ -17,17 +17,11 @@ import fair  # first: it sets OpenBLAS up before NumPy loads
 import numpy as np
 import peers
 import torch
-from threadpoolctl import threadpool_limits
+from steps import TINY, M, S, ours_step
 
-from minimoe.models import EncoderConfig, MaskedLanguageModel, SequenceClassifier
+from minimoe.models import MaskedLanguageModel, SequenceClassifier
 from minimoe.moe import Router
-from minimoe.optim import AdamW
-from minimoe.training.parts import Inputs, Parts
 
-S = EncoderConfig(vocab_size=8192, d_model=128, n_layers=2, n_heads=4, d_ff=512, n_experts=8, router="topk",
-                  router_options={"k": 2}, max_length=64, dropout=0.0)
-M = replace(S, d_model=256, n_layers=4, d_ff=1024, max_length=128)
-TINY = replace(S, vocab_size=50, d_model=16, d_ff=24, max_length=6)
 #        title                                    config, batch, K per token, what is asked
 STEPS = [("S class, gelu, K 2", S, 32, 2, "class"),
          ("S class, gelu, K 1 to 4", S, 32, "1 to 4", "class"),
@@ -39,10 +33,11 @@ STEPS = [("S class, gelu, K 2", S, 32, 2, "class"),
 
 
 class Preset(Router):
-    """Gives every token the number of experts that it is told."""
+    """Gives every token the number of experts that it is told: the same to every sample, so that a thread's part of
+    the batch gets its own."""
 
     def experts_per_token(self, probabilities, importance, mask):
-        return self.k
+        return self.k[:len(probabilities)]
 
 
 def make_step(config, batch: int, k, ask: str):
@@ -51,7 +46,7 @@ def make_step(config, batch: int, k, ask: str):
     ids = random.integers(1, config.vocab_size, (batch, config.max_length))
     hidden = random.random(ids.shape) < {"class": 0, "all": 1, "some": 0.15}[ask]
     labels = ids[:, 0] % 2 if ask == "class" else np.where(hidden, ids, -100)
-    counts = random.integers(1, 5, ids.size).astype(np.int32) if k == "1 to 4" else k
+    counts = np.tile(random.integers(1, 5, ids.shape[1], np.int32), batch) if k == "1 to 4" else k
     words = ask != "class"
     model = (MaskedLanguageModel if words else SequenceClassifier)(config, rng=0)
     if k == "1 to 4":
@@ -84,40 +79,6 @@ def agree_on(name: str, model, loss, peer, expected) -> None:
     fair.agree(f"{name}, gradients", *([side[key].grad for key in found] for side in (found, wanted)), 1e-9)
 
 
-def ours_step(model, threads: int, ids, labels):
-    """With more than one thread, as the trainer does it."""
-    adam, inputs = AdamW(model.parameters(), lr=1e-4), Inputs(ids, labels)
-    parts = Parts(model, loss_of, threads) if threads > 1 else None
-
-    def step():
-        if parts:
-            with threadpool_limits(1):
-                parts.gradients(inputs)
-                adam.step(parts.pool.map)
-        else:
-            model.loss(ids, labels).backward()
-            adam.step()
-        adam.zero_grad()
-
-    return step
-
-
-def loss_of(model, inputs):
-    output = model.encode(inputs.ids) if isinstance(model, MaskedLanguageModel) else model(inputs.ids)
-    return model.task_loss(output, inputs.labels), output
-
-
-def torch_step(model, fused: bool, *batch):
-    adam = torch.optim.AdamW(model.parameters(), lr=1e-4, **({"fused": True} if fused else {"foreach": False}))
-
-    def step():
-        model.loss(*batch).backward()
-        adam.step()
-        adam.zero_grad()
-
-    return step
-
-
 def measure(options) -> dict:
     results = {}
     for title, config, batch, k, ask in STEPS:
@@ -129,7 +90,8 @@ def measure(options) -> dict:
             with fair.threads(n):
                 model, theirs, batch_ours, batch_theirs = make_step(config, batch, k, ask)
                 calls = {"minimoe": ours_step(model, n, *batch_ours)}
-                calls |= {name: torch_step(peer, name == "torch best", *batch_theirs) for name, peer in theirs.items()}
+                calls |= {name: peers.torch_step(peer, name == "torch best", *batch_theirs)
+                          for name, peer in theirs.items()}
                 found = fair.take_turns(calls, options.timings)
             key = f"{title}, {n} thread{'s' * (n > 1)}"
             results[key] = fair.ratios(found, "torch eager")

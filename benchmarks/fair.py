@@ -1,6 +1,6 @@
-"""What every comparison with PyTorch shares: thread counts, turns, quartiles, the machine, the table.
+"""What every benchmark shares: thread counts, turns, quartiles, the comparison with PyTorch, the machine, the table.
 
-Import it before NumPy: OpenBLAS reads its settings when it loads.
+Import it before NumPy: OpenBLAS reads its settings when it loads. PyTorch is imported only where it is compared with.
 """
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import minimoe
+from minimoe.cli import Parser
 from minimoe.files import check_writable, write_json
 from minimoe.study.summary import table
 
@@ -30,11 +31,15 @@ BLOCK = 3           # calls of one side in a row; the first, which finds the oth
 @contextmanager
 def threads(n: int):
     """Both sides use n threads inside."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(n)
-    with threadpool_limits(n):
-        yield
-    torch.set_num_threads(before)
+    try:
+        with threadpool_limits(n):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def take_turns(calls: dict[str, Callable], timings: int) -> dict[str, dict]:
@@ -58,9 +63,11 @@ def quartiles(times: list[float]) -> dict:
 def agree(what: str, ours, theirs, tolerance: float) -> None:
     """Stops the benchmark unless every array of `ours` is that of `theirs` to `tolerance` of its largest entry."""
     for number, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-        a, b = np.asarray(a), np.asarray(b.detach() if isinstance(b, torch.Tensor) else b)
+        a, b = np.asarray(a), np.asarray(b.detach() if hasattr(b, "detach") else b)
+        if a.shape != b.shape:
+            raise SystemExit(f"{what}: array {number} is {a.shape}, PyTorch's is {b.shape}; nothing was timed")
         error = float(np.abs(a - b).max(initial=0)) / max(float(np.abs(b).max(initial=0)), 1e-30)
-        if a.shape != b.shape or not error <= tolerance:
+        if not error <= tolerance:
             raise SystemExit(f"{what}: array {number} differs from PyTorch's by {error:.1e} of its largest entry, "
                              f"allowed {tolerance:.0e}; nothing was timed")
 
@@ -71,23 +78,46 @@ def ratios(found: dict[str, dict], peer: str) -> list[dict]:
              "ratio_p25": times["p25"] / found[peer]["p25"]} for name, times in found.items()]
 
 
+def columns(row: dict) -> dict[str, str]:
+    """A row as people read it: times in milliseconds, other numbers to three digits."""
+    times = ("seconds", "p25", "p75", "timings", "ratio", "ratio_p25")
+    cells = {key: short(value) for key, value in row.items() if key not in times}
+    if "seconds" in row:
+        ms = {key: f"{1e3 * row[key]:.2f}" for key in times[:3]}
+        cells |= {"ms": ms["seconds"], "quartiles": f"{ms['p25']} to {ms['p75']}"}
+    if "ratio" in row:
+        cells |= {"ratio": f"{row['ratio']:.2f}", "of lower quartiles": f"{row['ratio_p25']:.2f}"}
+    return cells
+
+
+def short(value) -> str:
+    """A float to three digits, anything else as it is."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 def show(title: str, rows: list[dict]) -> None:
-    """A table of rows from `ratios`, with whatever other columns they have."""
+    """Rows of the same keys, times as `quartiles` and `ratios` name them, as a table."""
     print(f"\n{title}")
-    known = ("seconds", "p25", "p75", "timings", "ratio", "ratio_p25")
-    print(table([{**{key: value for key, value in row.items() if key not in known},
-                  "ms": f"{1e3 * row['seconds']:.2f}", "quartiles": f"{1e3 * row['p25']:.2f} to {1e3 * row['p75']:.2f}",
-                  "ratio": f"{row['ratio']:.2f}", "of lower quartiles": f"{row['ratio_p25']:.2f}"} for row in rows]),
-          flush=True)
+    print(table([columns(row) for row in rows]), flush=True)
 
 
 def machine() -> dict:
     """Where the figures come from."""
-    blas = next((lib for lib in threadpool_info() if lib["internal_api"] == "openblas"), {})
+    found = [lib for lib in threadpool_info() if lib["user_api"] == "blas"]
+    blas = min(found, key=lambda lib: "numpy" not in lib["filepath"], default={})       # SciPy may bring another
     return {"processor": _processor(), "cores": os.cpu_count(), "platform": platform.platform(terse=True),
-            "python": platform.python_version(), "numpy": np.__version__, "torch": torch.__version__,
+            "python": platform.python_version(), "numpy": np.__version__, "torch": _torch_version(),
             "blas": f"{blas.get('internal_api', '?')} {blas.get('version', '?')} {blas.get('architecture', '?')}",
             "minimoe": minimoe.__version__}
+
+
+def _torch_version() -> str:
+    try:
+        return metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _processor() -> str:
@@ -98,27 +128,45 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def run(description: str, measure: Callable, arguments=None, timings: int = 21) -> int:
-    """The command line of a script: measure(options) prints and returns {title: rows}, which --json keeps."""
-    parser = argparse.ArgumentParser(description=description)
+def run(description: str, measure: Callable, arguments=None, timings: int = 21, threads: tuple[int, ...] = (1, 2),
+        add_options: Callable = lambda parser: None) -> int:
+    """The command line of a script: measure(options) prints and returns {title: rows}, which --json keeps.
+
+    Exit status: 0 done; 1, with a line, where results differ; 2, with a line, for arguments that cannot be.
+    """
+    parser = Parser(description=description)
     parser.add_argument("--tiny", action="store_true", help="small sizes, few timings: only shows that it runs")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="thread counts to compare at")
-    parser.add_argument("--timings", type=int, default=timings, help="timings a side, at least")
+    parser.add_argument("--threads", type=positive, nargs="+", default=list(threads), help="thread counts")
+    parser.add_argument("--timings", type=positive, default=timings, help="timings a side, at least")
     parser.add_argument("--only", default="", help="only measurements whose title contains this")
     parser.add_argument("--json", metavar="FILE", help="write every figure there")
-    options = parser.parse_args(arguments)
-    set_by_hand = [name for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE") if name in os.environ]
+    add_options(parser)
     try:
+        options = parser.parse_args(arguments)
         check_writable(options.json)
-        if set_by_hand:
-            raise ValueError(f"{set_by_hand[0]} is set, which changes one side only; unset it")
-    except ValueError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
+        for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
+            if name in os.environ:
+                raise ValueError(f"{name} is set, which changes one side only; unset it")
+    except (ValueError, ImportError) as error:
+        return _refuse(parser, error)
     if options.tiny:
         options.timings = 2
     print(", ".join(f"{key} {value}" for key, value in machine().items()))
     results = measure(options)
+    if not results:
+        return _refuse(parser, f"--only {options.only}: no measurement has that in its title")
     if options.json:
         write_json(options.json, {"machine": machine(), "tiny": options.tiny, "results": results})
     return 0
+
+
+def _refuse(parser, reason) -> int:
+    print(f"{parser.prog}: {reason}", file=sys.stderr)
+    return 2
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not an integer of at least 1")
+    return number

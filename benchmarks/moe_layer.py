@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-import fair                                         # first: it sets OpenBLAS up before NumPy loads
+import fair  # first: it sets OpenBLAS up before NumPy loads
 import numpy as np
 import peers
 import torch

@@ -125,3 +125,14 @@ class Encoder(nn.Module):
         asked = labels != -100
         scores = F.linear(x[asked], self.token_embedding.weight, self.head_bias)
         return F.cross_entropy(scores, labels[asked]) + total
+
+
+def torch_step(model, fused: bool, *batch):
+    adam = torch.optim.AdamW(model.parameters(), lr=1e-4, **({"fused": True} if fused else {"foreach": False}))
+
+    def step():
+        model.loss(*batch).backward()
+        adam.step()
+        adam.zero_grad()
+
+    return step

@@ -95,6 +95,8 @@ def op(function):
         y, backward = function(array_module(*arrays), *args, **options)
         node = None
         several = isinstance(y, tuple)
+        if (y[0] if several else y).dtype.char == "e":
+            raise TypeError(f"{name}: got a float16 array, and there is no half precision yet; use .astype('float32')")
         if grad_enabled() and any(t.requires_grad for _, _, t in inputs):
             node = Node(name, backward, inputs, len(y) if several else 1)
         outputs = tuple(_wrap(part, node, index) for index, part in enumerate(y if several else (y,)))

@@ -25,7 +25,9 @@ class SequenceClassifier(Encoder):
         output = self.encode(ids, mask, segments)
         if output.hidden.shape[1] == 0:
             raise ValueError("SequenceClassifier: ids has length 0, but the class is read off the first token")
-        return replace(output, logits=self.head(output.hidden[:, 0]))                   # (B, n_classes)
+        logits = self.head(output.hidden[:, 0])                                         # (B, n_classes)
+        self._refuse_nonfinite("head: outputs", logits)                                 # a device is not asked again
+        return replace(output, logits=logits)
 
     def loss(self, ids, labels, mask=None, segments=None) -> Tensor:
         """Task loss + auxiliary losses: cross-entropy for integer labels (B,), mean squared error for n_classes=1."""

@@ -102,14 +102,14 @@ class Encoder(Module):
         default 0 everywhere.
 
         Raises ValueError for ids of another rank or longer than max_length, FloatingPointError naming the layer where
-        a router met NaN or infinite numbers.
+        NaN or infinite numbers arise, unless a router skips them (on_nonfinite="skip").
         """
         ids, mask, segments, counted = self._inputs(ids, mask, segments)
         positions = array_module(ids).arange(ids.shape[1])
         x = self.token_embedding(ids) + self.position_embedding(positions)              # (B, S, d)
         x = x + (self.segment_embedding.weight[0] if segments is None else self.segment_embedding(segments))
         x = self.dropout(x)
-        attentions, routings = [], []
+        attentions, routings, waiting = [], [], []
         for number, layer in enumerate(self.layers):
             try:
                 x, attention, routing = layer(x, mask, attentions, counted)
@@ -118,21 +118,30 @@ class Encoder(Module):
             attentions.append(attention)
             if routing is not None:
                 routings.append(routing)
-        self._raise_for_nonfinite(routings)
-        return Output(self.final_norm(x), None, attentions, routings)
+                if layer.moe.router.on_nonfinite == "raise" and not on_host(routing.nonfinite):
+                    waiting.append((f"layers.{number}: route: router logits or importance", routing.nonfinite))
+            waiting += self._refuse_nonfinite(f"layers.{number}: outputs", x)
+        hidden = self.final_norm(x)
+        waiting += self._refuse_nonfinite("final_norm: outputs", hidden)
+        if waiting:                                 # on a device all counts are read here, once for the whole pass
+            counts = to_host(array_module(hidden.data).stack([count for _, count in waiting])).tolist()
+            for (what, _), count in zip(waiting, counts, strict=True):
+                if count:
+                    raise nonfinite_error(what, count, ids.size)
+        return Output(hidden, None, attentions, routings)
 
-    def _raise_for_nonfinite(self, routings: list[Routing]) -> None:
-        """On a device the routers only count what is not finite: all counts are read here, once for the whole pass."""
-        numbers = [number for number, layer in enumerate(self.layers) if layer.has_experts]
-        waiting = [(number, routing) for number, routing in zip(numbers, routings, strict=True)
-                   if self.layers[number].moe.router.on_nonfinite == "raise" and not on_host(routing.nonfinite)]
-        if not waiting:
-            return
-        counts = array_module(waiting[0][1].nonfinite).stack([routing.nonfinite for _, routing in waiting])
-        for (number, routing), count in zip(waiting, to_host(counts).tolist(), strict=True):
-            if count:
-                raise FloatingPointError(f"layers.{number}: "
-                                         f"{nonfinite_error('router logits or importance', count, routing.k.size)}")
+    def _refuse_nonfinite(self, what: str, x: Tensor) -> list[tuple[str, object]]:
+        """Raises FloatingPointError for NaN or infinity in x (..., d). On a device: [(what, tokens that have some)],
+        for the caller to read later. A router that skips such tokens lets them pass here too."""
+        if any(layer.router.on_nonfinite == "skip" for layer in self.expert_layers()):
+            return []
+        finite = array_module(x.data).isfinite(x.data)
+        if on_host(finite) and finite.all():
+            return []
+        count = (~finite.all(axis=-1)).sum()
+        if on_host(finite):
+            raise nonfinite_error(what, int(count), finite.size // finite.shape[-1])
+        return [(what, count)]
 
     def forward(self, ids, mask=None, segments=None) -> Output:
         """See `encode`."""

@@ -29,7 +29,9 @@ class MaskedLanguageModel(Encoder):
 
     def scores(self, hidden: Tensor) -> Tensor:
         """(..., d) -> (..., vocab_size)."""
-        return ops.linear(hidden, self.token_embedding.weight, self.head_bias)
+        scores = ops.linear(hidden, self.token_embedding.weight, self.head_bias)
+        self._refuse_nonfinite("head_bias: scores", scores)
+        return scores
 
     def loss(self, ids, labels, mask=None, segments=None) -> Tensor:
         """Mean cross-entropy over positions whose label is not -100, plus auxiliary losses. labels int (B, S)."""

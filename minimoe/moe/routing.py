@@ -123,14 +123,14 @@ def clean(logits: Tensor, importance, mask, ban, on_nonfinite: str):
     if on_nonfinite not in ("raise", "skip"):
         raise ValueError(f"route: on_nonfinite {on_nonfinite!r} is not 'raise' or 'skip'")
     xp = array_module(logits.data)
-    bad, what = ~xp.isfinite(logits.data).all(axis=1), "router logits"
+    bad, what = ~xp.isfinite(logits.data).all(axis=1), "route: router logits"
     if importance is not None:
         importance = xp.asarray(raw(importance))
         if importance.dtype.kind not in "fiu":
             raise TypeError(f"route: importance is {importance.dtype}; it must be numbers: use .astype('float32')")
         strange = ~xp.isfinite(_flat(xp, "importance", importance, bad.size))
         if not on_host(strange) or strange.any():
-            bad, what = bad | strange, "router logits or importance"
+            bad, what = bad | strange, "route: router logits or importance"
     mask = _flat(xp, "mask", mask, bad.size)
     nonfinite = (bad if mask is None else bad & mask).sum()
     if on_host(bad):                                # on a device nobody looks: see `nonfinite_error`
@@ -148,7 +148,7 @@ def clean(logits: Tensor, importance, mask, ban, on_nonfinite: str):
 
 def nonfinite_error(what: str, count: int, tokens: int) -> FloatingPointError:
     """What `on_nonfinite="raise"` raises."""
-    return FloatingPointError(f"route: {what} of {count} of {tokens} tokens are NaN or infinite; "
+    return FloatingPointError(f"{what} of {count} of {tokens} tokens are NaN or infinite; "
                               "lower the learning rate, clip gradients, or use on_nonfinite='skip'")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from minimoe.backend import blas_threads
+from minimoe.backend import array_module, blas_threads
 from minimoe.files import append_text, remove_leftovers, write_text
 from minimoe.optim import AdamW, WarmupLinear, clip_grad_norm_
 from minimoe.training.checkpoint import FILE, load_checkpoint, save_checkpoint
@@ -132,8 +132,10 @@ class Loop(ABC):
         loss, tokens, experts = self._gradients(self.inputs(item))
         norm = clip_grad_norm_(self.parameters, self.config.clip)
         if not math.isfinite(norm):
-            raise FloatingPointError(f"step {self.step + 1}: the gradient is not finite (loss {float(loss):g}); "
-                                     "lower --lr. Nothing was updated")
+            names = [name for name, p in self.model.named_parameters() if p.grad is not None
+                     and not array_module(p.grad).isfinite(p.grad).all()]       # backward meets the last one first
+            raise FloatingPointError(f"step {self.step + 1}: the gradient is not finite (loss {float(loss):g}, first "
+                                     f"in {names[-1] if names else 'its norm'}); lower --lr. Nothing was updated")
         rate = self.optimiser.lr
         self.optimiser.step(self.parts.pool.map if self.parts else map)
         self.optimiser.zero_grad()

@@ -1,0 +1,123 @@
+"""The result files of one or several grids, gathered into rows: one row is one configuration over its seeds."""
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from minimoe.moe.controls import split_controls
+
+ROLES = ("dense", "fixed", "control", "own", "importance")      # the order of every table and figure
+BLIND = ("uniform", "random", "router_entropy")                 # measures that no attention went into
+KEYS = ("task", "row", "kind", "metric", "metrics", "mean_experts_per_token", "k_per_layer", "load_cv", "dropped",
+        "flops_per_token", "tokens_per_second", "parameters", "deciding", "commit", "source", "machine", "minimoe")
+HERE = ""                                                       # the grid of result files that lie in no sub-folder
+
+
+@dataclass(frozen=True)
+class Row:
+    """results: of one grid, task and row, in the order of their seeds."""
+
+    grid: str
+    task: str
+    name: str
+    results: tuple[dict, ...]
+
+    @property
+    def group(self) -> str:
+        """What the rows of one comparison share, in words."""
+        return f"{self.task} ({self.grid})" if self.grid else self.task
+
+    @cached_property
+    def scores(self) -> dict[int, float]:
+        """Seed -> score."""
+        return {result["seed"]: result["score"] for result in self.results}
+
+    @property
+    def lower_is_better(self) -> bool:
+        return self.results[0]["kind"] == "pretrain"            # the score is a loss
+
+    @property
+    def metric(self) -> str:
+        return self.results[0]["metric"]
+
+    @property
+    def config(self) -> dict:
+        """The configuration of the first seed."""
+        return self.results[0]["config"]
+
+    @property
+    def measure(self) -> str | None:
+        """What makes a token important; None for routers that do not ask."""
+        if self.config["experts"] == 0 or self.config["router"] != "da" or self.config["allocation"] == "top_p":
+            return None
+        return self.config["importance"] or self.config["router_options"].get("measure", "rowmax")
+
+    @property
+    def role(self) -> str:
+        """One of ROLES: control is importance that carries no information or the wrong one, own a router of one's
+        own, fixed every other that asks for no importance."""
+        if self.config["experts"] == 0:
+            return "dense"
+        if self.measure is None:
+            return "own" if ":" in self.config["router"] else "fixed"
+        controls, inner = split_controls(self.measure)
+        return "control" if controls or inner in BLIND else "importance"
+
+    def mean(self, key: str) -> float:
+        """Mean over the seeds of a number in the results."""
+        return float(np.mean([result[key] for result in self.results]))
+
+    def k_shares(self) -> list[dict[int, float]]:
+        """Per expert layer: number of experts -> share of the tokens of all seeds, where it is not 0."""
+        layers = [np.sum(layer, axis=0) for layer in zip(*(r["k_per_layer"] for r in self.results), strict=True)]
+        return [{k: float(n / counts.sum()) for k, n in enumerate(counts) if n} for counts in layers]
+
+    def load_cv(self) -> float | None:
+        """Coefficient of variation of the experts' loads, mean over layers and seeds; None for a dense row."""
+        found = [value for result in self.results for value in result["load_cv"]]
+        return float(np.mean(found)) if found else None
+
+    def experts_by_role(self) -> tuple[list[float], list[float]] | None:
+        """Experts of the deciding words and of the others, a number for each seed; None where nobody knows them."""
+        routed = [result["deciding"].get("routed") for result in self.results]
+        if None in routed:
+            return None
+        return [r["deciding"] for r in routed], [r["others"] for r in routed]
+
+
+def read_rows(folder) -> list[Row]:
+    """The rows of all result files in `folder` and in the folders in it, each of which is a grid of its own.
+
+    Sorted by grid, task, role and name. Raises ValueError, naming the file, for one that is no result.
+    """
+    found: dict[tuple[str, str, str], list[dict]] = {}
+    for path in sorted([*Path(folder).glob("*--*--*.json"), *Path(folder).glob("*/*--*--*.json")]):
+        result = _read(path)
+        grid = path.parent.name if path.parent != Path(folder) else HERE
+        found.setdefault((grid, result["task"], result["row"]), []).append(result)
+    rows = [Row(*key, tuple(sorted(results, key=lambda result: result["seed"]))) for key, results in found.items()]
+    return sorted(rows, key=lambda row: (row.grid, row.task, ROLES.index(row.role), row.name))
+
+
+def groups(rows: list[Row]) -> list[list[Row]]:
+    """Rows of the same grid and task together: those that may be compared."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.group, []).append(row)
+    return list(found.values())
+
+
+def _read(path: Path) -> dict:
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        result["score"].hex(), result["seed"].bit_length(), result["config"]["router_options"].items()
+        missing = [key for key in KEYS if key not in result]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(f"{path}: this is not a result of minimoe compare; remove it") from None
+    if missing:
+        raise ValueError(f"{path}: it has no {missing[0]}, another minimoe wrote it; remove it and run the cell again")
+    return result
