@@ -98,7 +98,7 @@ class Loop(ABC):
         self.model.train()
         self.parts = self._make_parts()
         with blas_threads(self.config.threads), self._polite_interrupt(), self._bar() as bar:
-            while self.step < self.total_steps:
+            while self.step < self.total_steps or self.batch:       # or: the last epoch is not validated yet
                 self._epoch(bar)
         self.model.load_state_dict(self.best)
         self.model.eval()

@@ -67,6 +67,30 @@ def test_a_killed_run_resumes_to_the_same_bits(task, uninterrupted, tmp_path, st
     assert ours == theirs
 
 
+@pytest.mark.parametrize("steps", [3, 7, 10, 14])
+def test_a_run_killed_between_its_last_step_and_the_validation_after_it_is_validated_when_it_goes_on(task, tmp_path,
+                                                                                                     steps):
+    """The last step may be one that is saved; an epoch has 7."""
+    configs = [replace(CONFIG, out=str(tmp_path / name), save_every=1, max_steps=steps) for name in ("whole", "killed")]
+    whole, trainer = (Trainer(config, task, progress=False) for config in configs)
+    whole.run()
+    validate = trainer.validate
+
+    def dying():
+        if trainer.step == steps:
+            raise Killed
+        return validate()
+
+    trainer.validate = dying
+    with pytest.raises(Killed):
+        trainer.run()
+    again = Trainer(configs[1], task, progress=False)
+    assert again.restore() and again.step == steps
+    again.run()
+    ours, theirs = ((tmp_path / name / "checkpoint.safetensors").read_bytes() for name in ("killed", "whole"))
+    assert ours == theirs
+
+
 def test_two_runs_of_one_seed_are_equal_and_another_seed_differs(task):
     states = []
     for seed in (0, 0, 1):
