@@ -57,7 +57,7 @@ class WordPieceTokenizer(Tokenizer):
     def from_vocab_file(cls, path: str | Path) -> WordPieceTokenizer:
         """From BERT's vocab.txt: UTF-8, the token with id i on line i + 1. ValueError if it is something else."""
         try:
-            text = Path(path).read_text(encoding="utf-8")
+            text = Path(path).read_text(encoding="utf-8-sig")
         except UnicodeDecodeError:
             raise ValueError(f"from_vocab_file: {path} is not UTF-8; needed BERT's vocab.txt") from None
         return cls(checked_tokens(text.rstrip("\n").split("\n"), f"from_vocab_file: {path}"))

@@ -8,6 +8,8 @@ from scipy.sparse import csr_array, hstack
 from minimoe.data.dataset import Dataset, Example
 from minimoe.data.tokenizer import split_words
 
+MOST_STEPS, TOLERANCE = 300, 1e-7                   # of the optimiser; relative, near enough for predictions
+
 
 class Bag:
     """Knows the n-grams of `data`; `fit` learns their weights from it. apart: the n-grams of an example's first and
@@ -36,7 +38,7 @@ class Bag:
             return value + (penalties * w * w).sum() / 2, (backwards @ slope + penalties * w).ravel()
 
         self.weights = minimize(loss, self.weights.ravel(), jac=True, method="L-BFGS-B",
-                                options={"maxiter": 300, "ftol": 1e-7}).x.reshape(shape)
+                                options={"maxiter": MOST_STEPS, "ftol": TOLERANCE}).x.reshape(shape)
         return self
 
     def predict(self, data: Dataset) -> np.ndarray:
@@ -50,7 +52,6 @@ class Bag:
         flat = np.array([column for row in columns for column in row], np.int64)
         starts = np.cumsum([0, *map(len, columns)])
         counts = csr_array((np.ones(len(flat)), flat, starts), shape=(len(grams), len(self.vocabulary)))
-        counts.sum_duplicates()
         return hstack([counts, np.ones((len(grams), 1))], format="csr")
 
 

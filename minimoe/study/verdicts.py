@@ -100,13 +100,13 @@ def overall(decisive: list[Comparison]) -> str:
                 "evidence: nothing can be said about importance.")
     n = len(decisive)
     alone, together = ([one.sign(among) for one in decisive] for among in (1, n))
-    better, worse = together.count(1), together.count(-1)
+    better, worse, all_of = together.count(1), together.count(-1), f"{n} comparison{'s' * (n > 1)}"
     if better and worse:
-        answer = f"importance helps in {better} of {n} comparisons and hurts in {worse}"
+        answer = f"importance helps in {better} of {all_of} and hurts in {worse}"
     elif better or worse:
-        answer = f"importance {'helps' if better else 'hurts'} in {better or worse} of {n} comparisons"
+        answer = f"importance {'helps' if better else 'hurts'} in {better or worse} of {all_of}"
     else:
-        answer = f"no effect of importance is seen beyond noise in {n} comparison{'s' * (n > 1)}"
+        answer = f"no effect of importance is seen beyond noise in {all_of}"
     return (f"At equal compute, against the same numbers of experts given to random words: {answer}. (Each judged "
             f"alone: {alone.count(1)} better, {alone.count(-1)} worse, {alone.count(0)} within noise; the answer asks "
             "for 95 % over all of them, after Bonferroni.)")

@@ -147,7 +147,7 @@ def test_numbers_that_are_no_numbers_and_other_shapes_are_not_timed(module):
     ("ops", ["--threads", "0"], "0 is not an integer of at least 1"),
     ("ops", ["--timings", "many"], "--timings"),
     ("ops", ["--tiny", "--threads", "1", "--only", "no such op"], "no such op"),
-    ("encoder_step", ["--json", "/no/such/folder/a.json"], "there is no folder"),
+    ("encoder_step", ["--tiny", "--threads", "1", "--json", "/no/such/folder/a.json"], "there is no folder"),
     ("moe_layer", ["--fast"], "unrecognized arguments: --fast"),
     ("scaling", ["--figures", "/no/such/folder"], "is no folder"),
     ("memory", ["--figures", "/no/such/folder"], "is no folder"),

@@ -10,6 +10,7 @@ from sklearn.metrics import f1_score
 
 from minimoe.data import load_builtin, load_glue
 from minimoe.data.dataset import Dataset, Example
+from minimoe.study import bag
 from minimoe.study import marks as module
 from minimoe.study.bag import Bag, labels_of, ngrams
 from minimoe.study.marks import best_constant, choose, marks
@@ -42,7 +43,7 @@ def sklearn_counts(data: Dataset, others: Dataset):
 
 
 @pytest.mark.parametrize("penalty", [0.3, 3.0])
-def test_the_bag_is_scikit_learns_logistic_regression(penalty):
+def test_the_bag_is_scikit_learns_logistic_regression(penalty, monkeypatch):
     data, others = load_builtin("paraphrase", "train"), load_builtin("paraphrase", "dev")
     data, others = replace(data, examples=data.examples[:400]), replace(others, examples=others.examples[:200])
     x, seen = sklearn_counts(data, others)
@@ -50,6 +51,10 @@ def test_the_bag_is_scikit_learns_logistic_regression(penalty):
     mine = Bag(data, apart=False).fit(penalty)
     assert len(mine.vocabulary) == x.shape[1]
     assert np.mean(mine.predict(others) == theirs.predict(seen)) > 0.98
+    monkeypatch.setattr(bag, "TOLERANCE", 1e-13)
+    monkeypatch.setattr(bag, "MOST_STEPS", 5000)
+    mine.fit(penalty)
+    assert (mine.predict(others) == theirs.predict(seen)).all()
     assert mine.weights[-1, 0] == pytest.approx(theirs.intercept_[0], abs=0.02)
     assert np.sort(mine.weights[:-1, 0]) == pytest.approx(np.sort(theirs.coef_[0]), abs=0.02)
 
@@ -68,17 +73,17 @@ def test_three_classes_are_learnt_where_nothing_holds_the_weights_back():
 
 def test_a_strong_penalty_leaves_the_most_frequent_class_alone():
     data = dataset(2, [("a b", "c", 1), ("b c", "c", 1), ("d", "a", 1), ("a", "b", 0)])
-    bag = Bag(data, apart=False).fit(1e6)
-    assert abs(bag.weights[:-1]).max() < 1e-3 and bag.weights[-1, 0] == pytest.approx(np.log(3), abs=1e-2)
-    assert bag.predict(data).tolist() == [1, 1, 1, 1]
+    learnt = Bag(data, apart=False).fit(1e6)
+    assert abs(learnt.weights[:-1]).max() < 1e-3 and learnt.weights[-1, 0] == pytest.approx(np.log(3), abs=1e-2)
+    assert learnt.predict(data).tolist() == [1, 1, 1, 1]
 
 
 def test_words_that_training_did_not_see_count_for_nothing():
     data = dataset(2)
-    bag = Bag(data, apart=False).fit(1.0)
+    known = Bag(data, apart=False)
     seen = dataset(2, [("a b", "c", 0)])
     more = dataset(2, [("a b zebra", "c", 0)])
-    assert (bag._count([ngrams(seen.examples[0])]) != bag._count([ngrams(more.examples[0])])).nnz == 0
+    assert (known._count([ngrams(seen.examples[0])]) != known._count([ngrams(more.examples[0])])).nnz == 0
 
 
 def test_fitting_goes_on_from_weaker_or_stronger_to_the_same_weights():
@@ -104,8 +109,8 @@ def test_marks_of_a_glue_folder_are_scored_on_its_development_split_and_learnt_f
     folder = write_glue(tmp_path)
     found = marks("sst2", folder)
     dev, train = load_glue("sst2", folder, "dev"), load_glue("sst2", folder, "train")
-    bag = Bag(train, found["bag"]["texts_apart"]).fit(found["bag"]["penalty"])
-    assert found["bag"]["metrics"] == {"accuracy": np.mean(bag.predict(dev) == labels_of(dev))}
+    learnt = Bag(train, found["bag"]["texts_apart"]).fit(found["bag"]["penalty"])
+    assert found["bag"]["metrics"] == {"accuracy": np.mean(learnt.predict(dev) == labels_of(dev))}
     assert found["constant"] == {"score": 0.6, "metrics": {"accuracy": 0.6}}
     assert (found["task"], found["split"], found["examples"]) == ("sst2", "dev", 40)
     assert found["bag"]["score"] > 0.9              # its labels are in its words
@@ -113,7 +118,8 @@ def test_marks_of_a_glue_folder_are_scored_on_its_development_split_and_learnt_f
 
 
 def test_a_built_in_task_is_scored_on_its_test_split(monkeypatch):
-    asked = []
+    asked, learnt = [], []
+    monkeypatch.setattr(module, "Bag", lambda data, apart: learnt.append(len(data)) or Bag(data, apart))
 
     def small(config, split):
         asked.append(split)
@@ -123,6 +129,7 @@ def test_a_built_in_task_is_scored_on_its_test_split(monkeypatch):
     monkeypatch.setattr(module, "load_split", small)
     found = marks("acceptability")
     assert asked == ["train", "test"] and (found["split"], found["examples"]) == ("test", 60)
+    assert learnt == [54, 54, 54, 60]               # carved to choose, whole in the end
 
 
 def test_settings_are_chosen_by_validation_splits_alone(monkeypatch):
@@ -144,9 +151,11 @@ def test_settings_are_chosen_by_validation_splits_alone(monkeypatch):
             right = self.apart and self.penalty == 3.0
             return labels_of(data) if right else 1 - labels_of(data)
 
+    seeds = []
     monkeypatch.setattr(module, "Bag", Stub)
+    monkeypatch.setattr(module, "carve", lambda data, seed: seeds.append(seed) or carve(data, seed))
     data = load_builtin("paraphrase", "dev")
-    assert choose(data) == (True, 3.0)
+    assert choose(data) == (True, 3.0) and seeds == [0, 1, 2]
     assert set(seen) == {len(carve(data, 0)[0])} and len(seen) == 6      # three splits, together and apart
 
 

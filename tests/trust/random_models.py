@@ -28,7 +28,7 @@ def draw(seed):
     """(configuration, whether it trains, ids, mask or None, segments). Every second router is DA-MoE's; measures and
     schedules take turns, so that 160 models have every pair of them."""
     d, turn = Draw(seed), seed // 2
-    n_experts, n_heads = d.of(1, 2, 3, 4, 6), d.of(1, 2, 3)
+    n_experts, n_heads = d.of(1, 2, 3, 4, 6, 8), d.of(1, 2, 3)
     router = OTHERS[turn % 4] if seed % 2 else "da"
     options = shared_options(d, n_experts)
     if router == "da":
@@ -44,17 +44,25 @@ def draw(seed):
         options["mean_experts"] = d.of(0.5, 1.0, 1.7, float(n_experts)) if n_experts > 1 else 1.0
     measure = options.get("measure", "")
     exact = not measure or any(name in measure for name in ("rowmax", "colmax", "cls", "uniform"))
-    head = d.of(1, 2, 3) if exact else d.of(2, 3)       # width 1: even attention, where rounded sums would break ties
+    head = d.of(1, 2, 3) if exact else d.of(2, 3) if n_heads > 1 else 3     # narrow: even attention, ties by rounding
     config = EncoderConfig(
         vocab_size=d.of(2, 9), d_model=n_heads * head, n_layers=d.of(1, 2, 3), n_heads=n_heads, d_ff=d.of(1, 3, 4),
-        n_experts=n_experts, router=router, router_options=options, moe_every=d.of(1, 1, 1, 2), max_length=6,
+        n_experts=n_experts, router=router, router_options=options, moe_every=d.of(1, 1, 1, 2), max_length=8,
         dropout=0.0, activation=d.of("gelu", "gelu_tanh", "relu", "geglu", "reglu"))
-    shape = d.of(1, 2, 3), d.of(1, 2, 5, 6)
+    shape = d.of(1, 2, 3), d.of(1, 2, 5, 8)
     ids = d.random.integers(0, config.vocab_size, shape)
     mask = draw_mask(d, shape, from_the_start="cls" in measure)
     if mask is None and "cls" in measure:
         ids[:, 0] = 1
-    return config, d.share(0.5), ids, mask, d.random.integers(0, 2, shape)
+    segments = d.random.integers(0, 2, shape)
+    keep = distinct(ids, segments, ids != 0 if mask is None else mask)
+    return config, d.share(0.5), ids[keep], None if mask is None else mask[keep], segments[keep]
+
+
+def distinct(ids, segments, mask):
+    """The samples to keep so that no two are equal: which of two equal tokens comes first would be up to rounding."""
+    rows = np.concatenate([np.where(mask, ids, -1), np.where(mask, segments, -1)], axis=1)
+    return np.sort(np.unique(rows, axis=0, return_index=True)[1])
 
 
 def draw_mask(d, shape, from_the_start):
@@ -79,7 +87,7 @@ def shared_options(d, n_experts):
 
 
 def importance_options(d, inner):
-    if inner in LEARNED and d.share(0.25):
+    if inner in LEARNED and d.share(0.4):
         return dict(measure=inner, heads=d.of("mean", "max"), normalise="none", source="same", soft_importance=True,
                     exclude_special=d.of((), (0, -1)))
     heads = {"rollout": d.of("mean", "each"), "router_entropy": "mean"}.get(inner, d.of("mean", "max"))
@@ -96,7 +104,7 @@ def schedule_options(d, allocation, n_experts):
     if allocation == "threshold":
         options["thresholds"] = sorted(d.random.random(d.whole(1, 3)).tolist())
     elif allocation == "mass":
-        options["rho"] = d.of(0.0, 0.3, 0.7, 1.0)
+        options["rho"] = d.of(0.0, 1.0, *d.random.random(4).tolist())
     elif allocation == "top_p":
         options["p"] = d.of(0.3, 0.6, 0.95)
     if allocation in ("quantile", "budget", "pairs"):

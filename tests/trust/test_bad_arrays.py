@@ -116,3 +116,20 @@ MIXED = {
 def test_arrays_of_two_backends_are_refused_with_both_named(call):
     with pytest.raises(TypeError, match="numpy.*cudasim|cudasim.*numpy"):
         call()
+
+
+@pytest.mark.parametrize("row_ptr", [[1, 2, 2], [0, 2, 1], [0, 3, 2], [0, -1, 2]], ids=str)
+def test_a_row_ptr_that_does_not_rise_from_0_is_refused(row_ptr):
+    with pytest.raises(ValueError, match="row_ptr (must start at 0 and never fall|asks for 1 assignments)"):
+        build_plan(np.array(row_ptr), np.array([0, 1]), 2)
+
+
+def test_an_expert_layer_takes_nested_lists_as_a_tensor_does():
+    y, _ = TOP_K(X.tolist(), mask=REAL)
+    np.testing.assert_array_equal(y.data, TOP_K(Tensor(X), mask=REAL)[0].data)
+
+
+@pytest.mark.parametrize("value", [None, "texts", [[1, 2], [3]]], ids=str)
+def test_what_is_no_array_is_refused_by_an_expert_layer(value):
+    with pytest.raises((TypeError, ValueError)):
+        TOP_K(value)

@@ -14,6 +14,7 @@ from refusal import TINY, check_line, listing, place
 
 import minimoe
 from minimoe.cli import parse
+from minimoe.data import WordPieceTokenizer
 
 PACKAGED = Path(minimoe.__file__).parent / "assets" / "sentiment"
 TABLES = {"files": bad_inputs.FILES, "configs": bad_inputs.CONFIGS, "options": bad_inputs.OPTIONS,
@@ -90,6 +91,12 @@ def test_a_configuration_may_have_a_byte_order_mark_crlf_and_any_comment(content
     place(tmp_path, {"c.toml": content})
     values = parse(["train", "--config", str(tmp_path / "c.toml")])[1]
     assert (values["seed"], values["batch_size"]) == (3, 4)
+
+
+def test_a_vocabulary_file_may_have_a_byte_order_mark_and_crlf(tmp_path):
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "film", "##s"]
+    (tmp_path / "vocab.txt").write_bytes(("\ufeff" + "\r\n".join(tokens)).encode())
+    assert WordPieceTokenizer.from_vocab_file(tmp_path / "vocab.txt").to_dict()["tokens"] == tokens
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Training can go on for long: no graph stays, memory does not grow, and nothing waits for the garbage collector."""
 import gc
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -59,3 +60,12 @@ def test_what_is_alive_is_counted(endurance):
         found = endurance.live_objects()
     assert isinstance(y._node, Node)
     assert found["Tensor"] - before["Tensor"] == 2 and found["Node"] - before["Node"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc, which is Linux's")
+def test_the_script_prints_its_figures_and_writes_them(endurance, capsys, tmp_path):
+    assert endurance.main(["--tiny", "--json", str(tmp_path / "e.json")]) == 0
+    found = json.loads((tmp_path / "e.json").read_text(encoding="utf-8"))
+    assert (found["training"]["steps"], found["training"]["live nodes"], found["models"]["objects left"]) == (200, 0, 0)
+    assert "KiB per 1,000 steps" in capsys.readouterr().out

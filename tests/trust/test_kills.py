@@ -1,4 +1,5 @@
 """Training on the real command line survives SIGKILL, a full disk and a folder that turns read-only."""
+import json
 import os
 import subprocess
 import sys
@@ -31,6 +32,14 @@ def test_train_that_is_killed_eight_times_ends_like_a_run_that_was_not(kills, tm
 def test_pretrain_that_is_killed_three_times_ends_like_a_run_that_was_not(kills, tmp_path):
     found = kills.kill_and_resume(kills.pretrain(tmp_path), tmp_path, 3)
     assert found["kills"] == 3 and found["checkpoints read"] > 0
+
+
+def test_the_script_prints_a_line_a_command_and_writes_its_figures(kills, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(kills, "kill_and_resume", lambda command, folder, n, seed: {"kills": n, "words": command[3]})
+    assert kills.main(["--json", str(tmp_path / "k.json")]) == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[2:]] == [
+        ["train", "50", "train", "0"], ["pretrain", "20", "pretrain", "0"]]
+    assert json.loads((tmp_path / "k.json").read_text(encoding="utf-8"))["train"] == {"kills": 50, "words": "train"}
 
 
 @pytest.fixture(scope="module")

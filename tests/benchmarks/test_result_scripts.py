@@ -1,0 +1,125 @@
+"""The scripts beside the results of the grids: marks, the split of QQP, and everything that is published."""
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from minimoe.data import load_glue
+from minimoe.study.tables import read_rows_csv
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "study"))
+from grids import write_glue  # noqa: E402
+from made_results import write_rows  # noqa: E402
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """script(name) -> the module of benchmarks/name.py."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return __import__
+
+
+@pytest.fixture
+def published(tmp_path, script):
+    """Results, a README with its two marks, and the call that publishes."""
+    results, readme, shipped = tmp_path / "results", tmp_path / "README.md", tmp_path / "package" / "rows.csv"
+    write_rows(results / "builtin", {"shuffled": [0.7, 0.75, 0.8], "budget": [0.72, 0.75, 0.79]})
+    readme.write_text("before\n<!-- results:start -->\nold\n<!-- results:end -->\nafter\n", encoding="utf-8")
+    options = ["--results", str(results), "--readme", str(readme), "--shipped", str(shipped)]
+    return results, readme, shipped, lambda *more: script("report_readme").main([*options, *more])
+
+
+def test_one_command_writes_report_readme_and_shipped_rows(published, capsys):
+    results, readme, shipped, publish = published
+    assert publish() == 0
+    text = readme.read_text(encoding="utf-8")
+    assert text.startswith("before\n<!-- results:start -->\n\nAt equal compute") and "old" not in text
+    assert text.endswith("\n\n<!-- results:end -->\nafter\n")
+    assert "| sentiment (builtin) | budget | 3 | 0.7533 | +0.0033 ± 0.0153 |" in text
+    assert "| shuffled | 0.7500 ± 0.0500 |" in text
+    assert "- sentiment (builtin): Every row's mean beats the mark (best constant answer 0.500" in text
+    assert [row["row"] for row in read_rows_csv(shipped.read_text(encoding="utf-8"))] == ["shuffled", "budget"]
+    listed = capsys.readouterr().out.splitlines()
+    assert str(results / "report.md") in listed and all(Path(path).is_file() for path in listed)
+
+
+def test_a_second_run_changes_nothing_and_a_check_agrees(published):
+    _, readme, _, publish = published
+    publish()
+    before = readme.read_bytes()
+    assert publish() == 0 and readme.read_bytes() == before and publish("--check") == 0
+
+
+def test_a_check_finds_a_readme_that_was_typed_and_writes_nothing(published, capsys):
+    results, readme, shipped, publish = published
+    publish()
+    typed = readme.read_text(encoding="utf-8").replace("0.7533", "0.9533")
+    readme.write_text(typed, encoding="utf-8")
+    capsys.readouterr()
+    assert publish("--check") == 1 and "is not what the results say" in capsys.readouterr().out
+    assert readme.read_text(encoding="utf-8") == typed
+
+
+@pytest.mark.parametrize("text", ["", "<!-- results:start -->", "<!-- results:end --> <!-- results:start -->",
+                                  "<!-- results:start --><!-- results:end --><!-- results:end -->"])
+def test_a_readme_without_its_two_marks_is_left_alone(published, capsys, text):
+    results, readme, _, publish = published
+    readme.write_text(text, encoding="utf-8")
+    assert publish() == 2 and readme.read_text(encoding="utf-8") == text and not (results / "report.md").exists()
+    assert "needs the lines <!-- results:start --> and <!-- results:end -->" in capsys.readouterr().err
+
+
+def test_without_results_nothing_is_published(published, capsys):
+    results, readme, _, publish = published
+    for path in results.rglob("*.json"):
+        path.unlink()
+    before = readme.read_bytes()
+    assert publish() == 2 and readme.read_bytes() == before and "no results here" in capsys.readouterr().err
+
+
+def test_marks_are_added_to_those_that_are_there(script, tmp_path, capsys):
+    glue, out = write_glue(tmp_path / "glue"), tmp_path / "marks.json"
+    out.write_text('{"cola": {"kept": 1}}', encoding="utf-8")
+    assert script("marks").main(["--data-dir", str(glue), "--task", "sst2", "--out", str(out)]) == 0
+    found = json.loads(out.read_text(encoding="utf-8"))
+    assert list(found) == ["cola", "sst2"] and found["cola"] == {"kept": 1}
+    assert found["sst2"]["constant"]["score"] == 0.6 and "sst2           constant  accuracy 0.600" in (
+        capsys.readouterr().out)
+
+
+def test_marks_are_measured_for_the_built_in_tasks_and_the_files_that_are_there(script, tmp_path):
+    tasks = script("marks").tasks_in
+    builtin = ["sentiment", "acceptability", "paraphrase"]
+    assert tasks(None) == builtin and tasks(str(write_glue(tmp_path))) == [*builtin, "sst2"]
+    for name in ("train", "dev_matched"):
+        (tmp_path / "MNLI").mkdir(exist_ok=True)
+        (tmp_path / "MNLI" / f"{name}.tsv").touch()
+    (tmp_path / "QQP").mkdir()
+    (tmp_path / "QQP" / "train.tsv").touch()
+    assert tasks(str(tmp_path)) == [*builtin, "sst2", "mnli"]
+
+
+def test_marks_of_an_unknown_task_are_refused_in_one_line(script, tmp_path, capsys):
+    assert script("marks").main(["--task", "chess", "--out", str(tmp_path / "m.json")]) == 2
+    assert capsys.readouterr().err.startswith("marks.py: task: 'chess'") and not (tmp_path / "m.json").exists()
+
+
+def test_the_split_of_qqp_keeps_every_line_once_and_in_order(script, tmp_path):
+    lines = [f'{i}\t1\t2\twhat "is"\vit {i}\twhy {i}\t{i % 2}' for i in range(50)]       # \v: no line ends there
+    source = tmp_path / "subset.tsv"
+    source.write_text("\n".join(["id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate", *lines, ""]), encoding="utf-8")
+    for folder in ("one", "two"):
+        assert script("split_qqp").main([str(source), str(tmp_path / folder)]) == 0
+    parts = [(tmp_path / "one" / "QQP" / f"{name}.tsv").read_text(encoding="utf-8") for name in ("train", "dev")]
+    train, dev = (part.rstrip("\n").split("\n")[1:] for part in parts)
+    assert (len(train), len(dev)) == (40, 10) and sorted(train + dev) == sorted(lines)
+    assert [line for line in lines if line in dev] == dev and [line for line in lines if line in train] == train
+    assert dev != lines[:10] and parts[1] == (tmp_path / "two" / "QQP" / "dev.tsv").read_text(encoding="utf-8")
+    assert len(load_glue("qqp", tmp_path / "one", "dev")) == 10
+
+
+def test_a_missing_file_of_questions_is_one_line(script, tmp_path, capsys):
+    assert script("split_qqp").main([str(tmp_path / "no.tsv"), str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "QQP").exists()
