@@ -46,8 +46,8 @@ def collector_off():
 
 def live_objects() -> Counter:
     """How many tensors, nodes of graphs, modules and optimisers there are in this process."""
-    kinds = (Tensor, Node, Module, Optimiser)
-    return Counter(kind.__name__ for o in gc.get_objects() for kind in kinds if isinstance(o, kind))
+    kinds = (Tensor, Node, Module, Optimiser)       # by type(o): isinstance would ask o, and some objects answer back
+    return Counter(kind.__name__ for o in gc.get_objects() for kind in kinds if issubclass(type(o), kind))
 
 
 class Watched(Trainer):
