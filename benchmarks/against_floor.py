@@ -95,18 +95,13 @@ def profile_rows(config, batch: int, size: int, timings: int) -> list[dict]:
 def measure(options) -> dict:
     steps, size, mib = ({"tiny": (TINY, 2)}, 64, 1) if options.tiny else (STEPS, 2048, 64)
     results = {}
-
-    def keep(title: str, rows: Callable) -> None:
-        if options.only in title:
-            results[title] = rows()
-            fair.show(title, results[title])
-
+    keep = fair.keeper(results, options.only)
     for n in options.threads:
         with fair.threads(n):
             for name, (config, batch) in steps.items():
-                keep(f"step {name}, {n} thread{'s' * (n > 1)}",
+                keep(fair.on_threads(f"step {name}", n),
                      lambda args=(name, config, batch, n, size): share_rows(*args, options.timings))
-            keep(f"memory, {n} thread{'s' * (n > 1)}", lambda n=n: bandwidth_rows(n, mib, options.timings))
+            keep(fair.on_threads("memory", n), lambda n=n: bandwidth_rows(n, mib, options.timings))
     with fair.threads(1):
         for name, (config, batch) in steps.items():
             keep(f"profile of step {name}",

@@ -92,10 +92,7 @@ def measure(options) -> dict:
                 calls = {"minimoe": ours_step(model, n, *batch_ours)}
                 calls |= {name: peers.torch_step(peer, name == "torch best", *batch_theirs)
                           for name, peer in theirs.items()}
-                found = fair.take_turns(calls, options.timings)
-            key = f"{title}, {n} thread{'s' * (n > 1)}"
-            results[key] = fair.ratios(found, "torch eager")
-            fair.show(key, results[key])
+                fair.beside_torch(results, fair.on_threads(title, n), calls, options.timings)
     return results
 
 

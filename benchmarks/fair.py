@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from importlib import metadata
-from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -23,6 +22,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import minimoe
 from minimoe.cli import Parser
 from minimoe.files import check_writable, write_json
+from minimoe.study.machine import processor
 from minimoe.study.summary import table
 
 BLOCK = 3           # calls of one side in a row; the first, which finds the other side's data in the cache, is dropped
@@ -103,11 +103,30 @@ def show(title: str, rows: list[dict]) -> None:
     print(table([columns(row) for row in rows]), flush=True)
 
 
+def on_threads(title: str, n: int) -> str:
+    return f"{title}, {n} thread{'s' * (n > 1)}"
+
+
+def keeper(results: dict[str, list[dict]], only: str) -> Callable:
+    """keep(title, rows): where --only chooses the title, puts rows() into `results` and shows them."""
+    def keep(title: str, rows: Callable) -> None:
+        if only in title:
+            results[title] = rows()
+            show(title, results[title])
+    return keep
+
+
+def beside_torch(results: dict[str, list[dict]], title: str, calls: dict[str, Callable], timings: int) -> None:
+    """Lets `calls` take turns, and puts their rows, with ratios to "torch eager", into `results` and shows them."""
+    results[title] = ratios(take_turns(calls, timings), "torch eager")
+    show(title, results[title])
+
+
 def machine() -> dict:
     """Where the figures come from."""
     found = [lib for lib in threadpool_info() if lib["user_api"] == "blas"]
     blas = min(found, key=lambda lib: "numpy" not in lib["filepath"], default={})       # SciPy may bring another
-    return {"processor": _processor(), "cores": os.cpu_count(), "platform": platform.platform(terse=True),
+    return {"processor": processor(), "cores": os.cpu_count(), "platform": platform.platform(terse=True),
             "python": platform.python_version(), "numpy": np.__version__, "torch": _torch_version(),
             "blas": f"{blas.get('internal_api', '?')} {blas.get('version', '?')} {blas.get('architecture', '?')}",
             "minimoe": minimoe.__version__}
@@ -118,14 +137,6 @@ def _torch_version() -> str:
         return metadata.version("torch")
     except metadata.PackageNotFoundError:
         return "not installed"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def run(description: str, measure: Callable, arguments=None, timings: int = 21, threads: tuple[int, ...] = (1, 2),

@@ -45,7 +45,7 @@ def measure(options) -> dict:
                               "peak": result["peak"], "peak of torch's": result["peak"] / found["torch"]["peak"],
                               "peak without imports": result["peak"] - result["imported"], "steps": samples[-1][0],
                               "growth": samples[-1][1] - samples[1][1]})
-            series[f"resident memory, {name}, {n} thread{'s' * (n > 1)}"] = [
+            series[fair.on_threads(f"resident memory, {name}", n)] = [
                 {"side": SIDES[side], "step": step, "MiB": mib} for side in SIDES
                 for step, mib in found[side]["samples"]]
     if not peaks:

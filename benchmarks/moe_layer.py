@@ -89,10 +89,7 @@ def measure(options) -> dict:
                           for name, peer in theirs.items()}
                 for n in options.threads:
                     with fair.threads(n):
-                        found = fair.take_turns(calls, options.timings)
-                    key = f"{title}, {n} thread{'s' * (n > 1)}"
-                    results[key] = fair.ratios(found, "torch eager")
-                    fair.show(key, results[key])
+                        fair.beside_torch(results, fair.on_threads(title, n), calls, options.timings)
     return results
 
 

@@ -52,7 +52,7 @@ def measure(options) -> dict:
             rows = [row for operation, size, make in pairs(sizes, models) if options.only in f"{operation}, {size}"
                     for row in rows_of(operation, size, make(), options.timings, 0 if options.tiny else LEAST)]
         if rows:
-            title = f"operations, {n} thread{'s' * (n > 1)}"
+            title = fair.on_threads("operations", n)
             results[title] = rows
             fair.show(title, rows)
     return results

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from fair import columns, ratios
+from marked import replaced
 
 from minimoe.cli import Parser
 from minimoe.files import write_text
@@ -93,15 +94,6 @@ def markdown(lines: list[dict[str, str]]) -> str:
                      (head, ["---"] * len(head), *([line[key] for key in head] for line in lines)))
 
 
-def with_results(text: str, written: str) -> str:
-    """A README's text with `written` between its marks. Raises ValueError without them."""
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"README.md: the marks {BEGIN} and {END} are missing; put them where the tables belong")
-    return f"{head}{BEGIN}\n\n{written}\n\n{END}{tail}"
-
-
 def main(arguments=None) -> int:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=HERE / "results" / "cpu", help="folder with the JSON files")
@@ -110,7 +102,7 @@ def main(arguments=None) -> int:
     try:
         options = parser.parse_args(arguments)
         text = options.readme.read_text(encoding="utf-8")
-        wanted = with_results(text, section(options.results, options.readme.parent / "figures"))
+        wanted = replaced(text, BEGIN, END, section(options.results, options.readme.parent / "figures"))
     except (ValueError, OSError) as error:
         print(f"report.py: {error}", file=sys.stderr)
         return 2

@@ -12,6 +12,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from marked import replaced
+
 from minimoe.files import write_text
 from minimoe.study.comparisons import compare_rows
 from minimoe.study.report import write_report
@@ -36,16 +38,6 @@ def section(results: Path) -> str:
         "\n".join(f"- {group[0].group}: {evidence(group, measured)}" for group in groups(rows))])
 
 
-def replaced(text: str, new: str) -> str:
-    """`text` with `new` between the marks. Raises ValueError where they are not there once, in this order."""
-    before, begin, rest = text.partition(BEGIN)
-    old, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in after:
-        raise ValueError(f"README: needs the lines {BEGIN} and {END}, once each, in this order; the section goes "
-                         "between them")
-    return f"{before}{BEGIN}\n\n{new}\n\n{END}{after}"
-
-
 def main(arguments=None) -> int:
     parser = argparse.ArgumentParser(description="Reports, README section and shipped rows from the result files.")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
@@ -55,7 +47,7 @@ def main(arguments=None) -> int:
     options = parser.parse_args(arguments)
     try:
         text = options.readme.read_text(encoding="utf-8")
-        wanted = replaced(text, section(options.results))
+        wanted = replaced(text, BEGIN, END, section(options.results))
         if options.check:
             print(f"{options.readme}: {'as the results say' if text == wanted else 'is not what the results say'}")
             return int(text != wanted)

@@ -82,12 +82,12 @@ def measure(options) -> dict:
     growth, widths = (TINY, TINY_WIDTHS) if options.tiny else (GROWTH, WIDTHS)
     results = {}
     for n in options.threads:
-        threads = f", {n} thread{'s' * (n > 1)}"
         with fair.threads(n):
             for title, works in growth.items():
                 if options.only in title:
-                    results[title + threads] = growth_rows(works, widths, options.timings)
-                    fair.show(title + threads, results[title + threads])
+                    key = fair.on_threads(title, n)
+                    results[key] = growth_rows(works, widths, options.timings)
+                    fair.show(key, results[key])
             if n == 1:                              # clocks measure one thread
                 for title, rows in share_rows(options.tiny, options.timings, options.only):
                     results[title] = rows

@@ -12,7 +12,6 @@ import io
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import redirect_stderr
 from unittest import mock
 
@@ -83,16 +82,11 @@ def run_python(code: str) -> None:
 
 def measure(options) -> dict:
     results = {}
-
-    def keep(title: str, rows: Callable) -> None:
-        if options.only in title:
-            results[title] = rows()
-            fair.show(title, results[title])
-
+    keep = fair.keeper(results, options.only)
     keep("start-up", lambda: start_rows(options.timings))
     for n in options.threads:
         for name, sizes in (TINY if options.tiny else RUNS).items():
-            keep(f"training run, {name}, {n} thread{'s' * (n > 1)}",
+            keep(fair.on_threads(f"training run, {name}", n),
                  lambda sizes=sizes, n=n: run_rows(TrainConfig(threads=n, **sizes), not options.tiny))
     return results
 

@@ -11,7 +11,7 @@ from minimoe.study.grid import Cell
 from minimoe.study.machine import commit, machine, source
 from minimoe.study.results import recorded
 from minimoe.training import Pretrainer, Trainer
-from minimoe.training.metrics import METRICS
+from minimoe.training.metrics import best_constant
 from minimoe.training.task import Task, load_split
 
 TRAINERS = {"train": Trainer, "pretrain": Pretrainer}
@@ -49,14 +49,8 @@ def classifier_figures(trainer: Trainer, figures: dict) -> dict:
 def majority(task: Task) -> dict[str, float]:
     """Metric -> what the best constant answer gets on the split that the score comes from."""
     splits = {"": task.test} | ({"_mismatched": task.second_test} if task.second_test is not None else {})
-    return {f"{metric}{suffix}": _best_constant(metric, split.labels, task.n_classes)
+    return {f"{metric}{suffix}": best_constant(metric, split.labels, task.n_classes)
             for suffix, split in splits.items() for metric in task.metrics}
-
-
-def _best_constant(metric: str, labels: np.ndarray, n_classes: int) -> float:
-    if n_classes == 1:
-        return 0.0                                  # a constant correlates with nothing
-    return max(METRICS[metric](labels, np.full(len(labels), label)) for label in range(n_classes))
 
 
 def language_figures(trainer: Pretrainer, figures: dict) -> dict:

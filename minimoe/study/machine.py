@@ -16,11 +16,11 @@ def machine() -> dict:
     """Processor, cores, platform, and the versions that decide the last bits of a result."""
     blas = [f"{lib['internal_api']} {lib['version']} {lib.get('architecture', '')}".strip()
             for lib in threadpool_info() if lib["user_api"] == "blas"]
-    return {"processor": _processor(), "cores": cores(), "platform": platform.platform(),
+    return {"processor": processor(), "cores": cores(), "platform": platform.platform(),
             "python": platform.python_version(), "numpy": np.__version__, "blas": "; ".join(dict.fromkeys(blas))}
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name as Linux gives it, elsewhere what Python knows."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()

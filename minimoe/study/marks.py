@@ -4,12 +4,10 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-import numpy as np
-
 from minimoe.data.dataset import Dataset
 from minimoe.study.bag import Bag, labels_of
 from minimoe.training.config import TrainConfig
-from minimoe.training.metrics import METRICS, compute, score
+from minimoe.training.metrics import best_constant, compute, score
 from minimoe.training.task import carve, load_split
 
 PENALTIES = (100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1)
@@ -52,13 +50,6 @@ def choose(train: Dataset) -> tuple[bool, float]:
             for penalty in PENALTIES:
                 total[apart, penalty] += score(_metrics(bag.fit(penalty), validation))
     return max(total, key=total.get)
-
-
-def best_constant(metric: str, labels: np.ndarray, n_classes: int) -> float:
-    """What the best answer that is the same for every example gets."""
-    if n_classes == 1:
-        return 0.0                                  # a constant correlates with nothing
-    return max(METRICS[metric](labels, np.full(len(labels), label)) for label in range(n_classes))
 
 
 def _metrics(bag: Bag, data: Dataset) -> dict[str, float]:

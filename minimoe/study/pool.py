@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 
+from minimoe.backend import cores
 from minimoe.study.cells import run_cell
 from minimoe.study.grid import Cell
-from minimoe.study.machine import cores
 
 # what the matrix libraries read when they are loaded, so it is set before a process starts
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")

@@ -74,6 +74,13 @@ def score(values: Mapping[str, float]) -> float:
     return math.fsum(values.values()) / len(values)
 
 
+def best_constant(metric: str, labels: np.ndarray, n_classes: int) -> float:
+    """What the best answer that is the same for every example gets."""
+    if n_classes == 1:
+        return 0.0                                  # a constant correlates with nothing
+    return max(METRICS[metric](labels, np.full(len(labels), label)) for label in range(n_classes))
+
+
 def _pair(metric: str, labels, predictions) -> tuple[np.ndarray, np.ndarray]:
     labels, predictions = np.asarray(labels), np.asarray(predictions)
     if labels.dtype == object and (labels.ndim == 0 or any(label is None for label in labels)):
