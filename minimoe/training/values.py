@@ -59,6 +59,8 @@ def parse_toml(text: str) -> dict:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"TOML: {error}") from error
+    except ValueError:                              # what int() says of it differs between versions of Python
+        raise ValueError(f"TOML: a number has more than {sys.get_int_max_str_digits()} digits") from None
     except RecursionError:
         raise ValueError("TOML: brackets are nested too deeply") from None
     return {key.replace("-", "_"): value for key, value in values.items()}
