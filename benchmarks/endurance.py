@@ -29,6 +29,7 @@ from minimoe.optim.optimiser import Optimiser
 from minimoe.tensor import Tensor
 from minimoe.training import TrainConfig, Trainer
 
+WARM_UP = 200
 STATM = Path("/proc/self/statm")
 EVERY = 100                                         # steps between two looks at the memory
 
@@ -97,8 +98,9 @@ def one_step() -> None:
 
 
 def create_and_drop(cycles: int, memory: Callable[[], int]) -> dict:
-    """What `cycles` models leave behind; the first five fill caches and do not count."""
-    for _ in range(5):
+    """What `cycles` models leave behind, after WARM_UP that do not count: Python's and NumPy's caches of small blocks
+    fill slowly, and are full when it no longer matters how many models there were."""
+    for _ in range(WARM_UP):
         one_step()
     objects, before = live_objects(), memory()
     for _ in range(cycles):
