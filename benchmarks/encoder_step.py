@@ -92,9 +92,9 @@ def measure(options) -> dict:
                 calls = {"minimoe": ours_step(model, n, *batch_ours)}
                 calls |= {name: peers.torch_step(peer, name == "torch best", *batch_theirs)
                           for name, peer in theirs.items()}
-                fair.beside_torch(results, fair.on_threads(title, n), calls, options.timings)
+                fair.beside_torch(results, fair.on_threads(title, n), calls, options)
     return results
 
 
 if __name__ == "__main__":
-    sys.exit(fair.run("A training step against PyTorch.", measure))
+    sys.exit(fair.run("A training step against PyTorch.", measure, add_options=fair.add_memory))

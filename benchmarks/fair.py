@@ -9,6 +9,7 @@ import os
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")       # idle workers sleep instead of taking PyTorch's cores
 
 import argparse
+import ctypes
 import platform
 import sys
 import time
@@ -24,8 +25,10 @@ from minimoe.cli import Parser
 from minimoe.files import check_writable, write_json
 from minimoe.study.machine import processor
 from minimoe.study.summary import table
+from minimoe.training import heap
 
 BLOCK = 3           # calls of one side in a row; the first, which finds the other side's data in the cache, is dropped
+M_MMAP_THRESHOLD = -3                               # glibc's number
 
 
 @contextmanager
@@ -42,11 +45,12 @@ def threads(n: int):
         torch.set_num_threads(before)
 
 
-def take_turns(calls: dict[str, Callable], timings: int) -> dict[str, dict]:
+def take_turns(calls: dict[str, Callable], timings: int, before_block: Callable = lambda name: None) -> dict[str, dict]:
     """Seconds of every call, at least `timings` a side, in blocks A A A B B B: median, quartiles, count."""
     found = {name: [] for name in calls}
     while min(map(len, found.values())) < timings:
         for name, call in calls.items():
+            before_block(name)
             for number in range(BLOCK):
                 start = time.perf_counter()
                 call()
@@ -116,10 +120,36 @@ def keeper(results: dict[str, list[dict]], only: str) -> Callable:
     return keep
 
 
-def beside_torch(results: dict[str, list[dict]], title: str, calls: dict[str, Callable], timings: int) -> None:
-    """Lets `calls` take turns, and puts their rows, with ratios to "torch eager", into `results` and shows them."""
-    results[title] = ratios(take_turns(calls, timings), "torch eager")
+def beside_torch(results: dict[str, list[dict]], title: str, calls: dict[str, Callable], options) -> None:
+    """Lets `calls` take turns, and puts their rows, with ratios to "torch eager", into `results` and shows them.
+
+    Each library has the memory that its users have: our trainer keeps what a step frees, and PyTorch has what glibc
+    gives it, unless `--memory kept` asks for the same.
+    """
+    def before_block(name):
+        if name == "minimoe" or options.memory == "kept":
+            heap.keep_freed_memory()
+        else:
+            give_back_freed_memory()
+
+    results[title] = ratios(take_turns(calls, options.timings, before_block), "torch eager")
     show(title, results[title])
+
+
+def give_back_freed_memory() -> None:
+    """The thresholds at which glibc's own ones, which rise with what is freed, end."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(heap.M_MMAP_MAX, 2**16)
+    mallopt(M_MMAP_THRESHOLD, 2**25)
+    mallopt(heap.M_TRIM_THRESHOLD, 2**26)
+
+
+def add_memory(parser) -> None:
+    parser.add_argument("--memory", choices=("own", "kept"), default="own", help="own: each library's as its users "
+                        "have it; kept: what PyTorch frees stays with the process too, as minimoe's trainer does it")
 
 
 def machine() -> dict:

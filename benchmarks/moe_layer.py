@@ -89,9 +89,9 @@ def measure(options) -> dict:
                           for name, peer in theirs.items()}
                 for n in options.threads:
                     with fair.threads(n):
-                        fair.beside_torch(results, fair.on_threads(title, n), calls, options.timings)
+                        fair.beside_torch(results, fair.on_threads(title, n), calls, options)
     return results
 
 
 if __name__ == "__main__":
-    sys.exit(fair.run("An expert layer against PyTorch.", measure))
+    sys.exit(fair.run("An expert layer against PyTorch.", measure, add_options=fair.add_memory))

@@ -7,6 +7,7 @@ from threadpoolctl import ThreadpoolController
 
 from minimoe.models import EncoderConfig, MaskedLanguageModel
 from minimoe.optim import AdamW
+from minimoe.training.heap import keep_freed_memory
 from minimoe.training.parts import Inputs, Parts
 
 S = EncoderConfig(vocab_size=8192, d_model=128, n_layers=2, n_heads=4, d_ff=512, n_experts=8, router="topk",
@@ -16,7 +17,8 @@ TINY = replace(S, vocab_size=50, d_model=16, d_ff=24, max_length=6)
 
 
 def ours_step(model, threads: int, ids, labels):
-    """With more than one thread, as the trainer does it."""
+    """As the trainer does it, in parts with more than one thread."""
+    keep_freed_memory()
     adam, inputs = AdamW(model.parameters(), lr=1e-4), Inputs(ids, labels)
     parts = Parts(model, loss_of, threads) if threads > 1 else None
     libraries = ThreadpoolController()              # looks for them once, not in every step

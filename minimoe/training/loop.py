@@ -19,6 +19,7 @@ from minimoe.files import append_text, remove_leftovers, write_text
 from minimoe.optim import AdamW, WarmupLinear, clip_grad_norm_
 from minimoe.training.checkpoint import FILE, load_checkpoint, save_checkpoint
 from minimoe.training.config import RunConfig
+from minimoe.training.heap import keep_freed_memory
 from minimoe.training.parts import Inputs, Parts, can_split
 
 COUNTERS = dict(finished=bool, step=int, epoch=int, batch=int, tokens=int, seconds=float | None,
@@ -96,6 +97,7 @@ class Loop(ABC):
             for path in (Path(self.config.out) / FILE, self._log_path()):
                 remove_leftovers(path)
         self.model.train()
+        keep_freed_memory()
         self.parts = self._make_parts()
         with blas_threads(self.config.threads), self._polite_interrupt(), self._bar() as bar:
             while self.step < self.total_steps or self.batch:       # or: the last epoch is not validated yet

@@ -19,8 +19,11 @@ def grouped_matmul(x, weight, offsets):
 def grouped_weight_gradient(x, gy, offsets):
     """Per expert x_e^T gy_e: (A, d), (A, f), (E+1,) -> (E, d, f); zeros where an expert has no row."""
     xp = array_module(x, gy)
-    gw = xp.zeros((offsets.size - 1, x.shape[1], gy.shape[1]), gy.dtype)
-    for e, lo, hi in segments(offsets, x.shape[0]):
+    gw = xp.empty((offsets.size - 1, x.shape[1], gy.shape[1]), gy.dtype)
+    busy = segments(offsets, x.shape[0])
+    for e in set(range(len(gw))) - {e for e, _, _ in busy}:
+        gw[e] = 0
+    for e, lo, hi in busy:
         xp.matmul(x[lo:hi].T, gy[lo:hi], out=gw[e])
     return gw
 
