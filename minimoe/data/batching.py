@@ -108,19 +108,19 @@ def batch_order(lengths: Sequence[int] | np.ndarray, batch_size: int,
 def make_batch(encoded: Encoded, index: Sequence[int] | np.ndarray, pad_id: int = 0) -> Batch:
     """The examples at `index`, padded to the longest of them. The mask comes from the lengths, never from the ids."""
     index = np.asarray(index, np.int64)
-    lengths = np.array([len(encoded.ids[i]) for i in index], np.int64)
-    shape = (len(index), int(lengths.max(initial=0)))
-    mask = np.arange(shape[1]) < lengths[:, None]                               # (B, S)
-    ids, segments = np.full(shape, pad_id, np.int32), np.zeros(shape, np.int32)
-    deciding, words = np.zeros(shape, bool), mask.copy()
-    for row, i in enumerate(index):
-        ids[row, :lengths[row]] = encoded.ids[i]
-        segments[row, :lengths[row]] = encoded.segments[i]
-        deciding[row, encoded.deciding[i]] = True
-        first_sep = int((encoded.segments[i] == 0).sum()) - 1
-        words[row, [0, first_sep, lengths[row] - 1]] = False
-    labels = None if encoded.labels is None else encoded.labels[index]
-    return Batch(ids, mask, segments, words, deciding, labels, index)
+    ids, segments, places = ([rows[i] for i in index] for rows in (encoded.ids, encoded.segments, encoded.deciding))
+    lengths, each = np.array([len(row) for row in ids], np.int64), np.arange(len(index))
+    mask = np.arange(lengths.max(initial=0)) < lengths[:, None]                 # (B, S)
+    batch = Batch(np.full(mask.shape, pad_id, np.int32), mask, np.zeros(mask.shape, np.int32), mask.copy(),
+                  np.zeros(mask.shape, bool), None if encoded.labels is None else encoded.labels[index], index)
+    if not mask.size:
+        return batch
+    batch.ids[mask], batch.segments[mask] = np.concatenate(ids), np.concatenate(segments)
+    batch.deciding[np.repeat(each, [len(row) for row in places]), np.concatenate(places)] = True
+    first_sep = (mask & (batch.segments == 0)).sum(axis=1) - 1
+    for column in (0, first_sep, lengths - 1):
+        batch.words[each, column] = False
+    return batch
 
 
 def batches(encoded: Encoded, batch_size: int, rng: np.random.Generator | None = None,
