@@ -79,20 +79,23 @@ def agree_on(name: str, model, loss, peer, expected) -> None:
     fair.agree(f"{name}, gradients", *([side[key].grad for key in found] for side in (found, wanted)), 1e-9)
 
 
+def rows(config, batch: int, k, ask: str, n: int, options) -> list[dict]:
+    with fair.threads(n):
+        model, theirs, batch_ours, batch_theirs = make_step(config, batch, k, ask)
+        calls = {"minimoe": ours_step(model, n, *batch_ours)}
+        calls |= {name: peers.torch_step(peer, name == "torch best", *batch_theirs) for name, peer in theirs.items()}
+        return fair.beside_torch(calls, options)
+
+
 def measure(options) -> dict:
     results = {}
     for title, config, batch, k, ask in STEPS:
-        if options.only not in title:
-            continue
         if options.tiny:
             config, batch = replace(TINY, activation=config.activation), 2
-        for n in options.threads:
-            with fair.threads(n):
-                model, theirs, batch_ours, batch_theirs = make_step(config, batch, k, ask)
-                calls = {"minimoe": ours_step(model, n, *batch_ours)}
-                calls |= {name: peers.torch_step(peer, name == "torch best", *batch_theirs)
-                          for name, peer in theirs.items()}
-                fair.beside_torch(results, fair.on_threads(title, n), calls, options)
+        for n in options.threads if options.only in title else ():
+            name = fair.on_threads(title, n)
+            results[name] = fair.in_own_process(options, rows, config, batch, k, ask, n, options)
+            fair.show(name, results[name])
     return results
 
 

@@ -14,8 +14,10 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from importlib import metadata
+from multiprocessing import get_context
 
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -120,8 +122,8 @@ def keeper(results: dict[str, list[dict]], only: str) -> Callable:
     return keep
 
 
-def beside_torch(results: dict[str, list[dict]], title: str, calls: dict[str, Callable], options) -> None:
-    """Lets `calls` take turns, and puts their rows, with ratios to "torch eager", into `results` and shows them.
+def beside_torch(calls: dict[str, Callable], options) -> list[dict]:
+    """Lets `calls` take turns: their rows, with ratios to "torch eager".
 
     Each library has the memory that its users have: our trainer keeps what a step frees, and PyTorch has what glibc
     gives it, unless `--memory kept` asks for the same.
@@ -132,8 +134,16 @@ def beside_torch(results: dict[str, list[dict]], title: str, calls: dict[str, Ca
         else:
             give_back_freed_memory()
 
-    results[title] = ratios(take_turns(calls, options.timings, before_block), "torch eager")
-    show(title, results[title])
+    return ratios(take_turns(calls, options.timings, before_block), "torch eager")
+
+
+def in_own_process(options, function: Callable, *arguments):
+    """function(*arguments) in a fresh process, so that no measurement finds memory that one before it left behind.
+    Tiny ones, whose times mean nothing, stay here."""
+    if options.tiny:
+        return function(*arguments)
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def give_back_freed_memory() -> None:

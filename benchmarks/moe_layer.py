@@ -73,23 +73,26 @@ def compare(layer, theirs, x, gy, k) -> None:
     layer.to(dtype="float32")
 
 
+def rows(sizes, k, activation: str, n: int, options) -> list[dict]:
+    layer, theirs, x, gy, k_torch = make_layers(sizes, k, activation)
+    compare(layer, theirs, x, gy, k_torch)
+    batch = torch.from_numpy(x), torch.from_numpy(gy), k_torch
+    calls = {"minimoe": lambda: our_pass(layer, x, gy)}
+    calls |= {name: lambda peer=peer: torch_pass(peer, *batch) for name, peer in theirs.items()}
+    with fair.threads(n):
+        return fair.beside_torch(calls, options)
+
+
 def measure(options) -> dict:
     results = {}
-    for size, sizes in SIZES.items():
-        for activation, name in (("gelu", "gelu"), ("gelu_tanh", "tanh gelu")):
-            for k in (2, "1 to 4"):
-                title = f"{size}, {name}, K {k}"
-                if options.only not in title:
-                    continue
-                layer, theirs, x, gy, k_torch = make_layers(TINY if options.tiny else sizes, k, activation)
-                compare(layer, theirs, x, gy, k_torch)
-                x_torch, gy_torch = torch.from_numpy(x), torch.from_numpy(gy)
-                calls = {"minimoe": lambda layer=layer, x=x, gy=gy: our_pass(layer, x, gy)}
-                calls |= {name: lambda peer=peer, batch=(x_torch, gy_torch, k_torch): torch_pass(peer, *batch)
-                          for name, peer in theirs.items()}
-                for n in options.threads:
-                    with fair.threads(n):
-                        fair.beside_torch(results, fair.on_threads(title, n), calls, options)
+    work = [(f"{size}, {name}, K {k}", sizes, k, activation) for size, sizes in SIZES.items()
+            for activation, name in (("gelu", "gelu"), ("gelu_tanh", "tanh gelu")) for k in (2, "1 to 4")]
+    for title, sizes, k, activation in work:
+        for n in options.threads if options.only in title else ():
+            name = fair.on_threads(title, n)
+            results[name] = fair.in_own_process(options, rows, TINY if options.tiny else sizes, k, activation, n,
+                                                options)
+            fair.show(name, results[name])
     return results
 
 

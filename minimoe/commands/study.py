@@ -138,7 +138,8 @@ def _report(out: str) -> int:
         raise ValueError(f"--out {out}: there is no such folder, so there are no results to report")
     from minimoe.study.report import write_report  # late: it may draw, and most runs report nothing
 
-    write_report(out)
+    for path in write_report(out):
+        print(path)
     return 0
 
 

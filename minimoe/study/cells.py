@@ -10,6 +10,7 @@ from minimoe.backend import blas_threads
 from minimoe.study.grid import Cell
 from minimoe.study.machine import commit, machine, source
 from minimoe.study.results import recorded
+from minimoe.study.words import word_figures
 from minimoe.training import Pretrainer, Trainer
 from minimoe.training.metrics import best_constant
 from minimoe.training.task import Task, load_split
@@ -28,7 +29,7 @@ def run_cell(cell: Cell) -> dict:
             trainer.restore()
         figures = trainer.train()
         more = classifier_figures if cell.kind == "train" else language_figures
-        figures |= more(trainer, figures)
+        figures |= more(trainer, figures) | word_figures(trainer, cell.kind)
         return figures | layer_figures(figures["layers"]) | {
             "task": cell.task, "row": cell.row, "seed": cell.seed, "kind": cell.kind,
             "config": recorded(trainer.config), "train_seconds": figures["seconds"],

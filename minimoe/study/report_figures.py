@@ -19,8 +19,9 @@ from minimoe.study.verdicts import marks_of
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
 BLUE, ORANGE, GREY = COLOURS[0], COLOURS[1], "#6b7280"
-SCORES, ROLES, DIFFERENCES = (f"figures/{name}.svg" for name in ("score_against_compute", "experts_by_role",
-                                                                 "differences"))
+SCORES, ROLES, DIFFERENCES, FREQUENCY, EXAMPLES = (
+    f"figures/{name}.svg" for name in ("score_against_compute", "experts_by_role", "differences",
+                                       "importance_by_frequency", "example_sentences"))
 CAPTIONS = {
     SCORES: "Score against computing per token: mean and sample standard deviation over seeds. Rows "
                              "of nearly equal FLOPs stand side by side; dashed: the marks to beat.",
@@ -29,6 +30,10 @@ CAPTIONS = {
     DIFFERENCES: "Paired differences at equal compute. Diamond: mean; thin line: Student's 95 % interval, by which "
                    "the verdict goes; thick bar: bootstrap interval; dots: seeds. Right of zero the first row is "
                    "better; (c) marks its own shuffled control.",
+    FREQUENCY: "How important words look, by how often they occur in the training text: mean over seeds, expert layers "
+               "and held-out occurrences, in units of the sample's average. Every point is a class of words by rank: "
+               "1 to 3, 4 to 10, 11 to 30 and so on.",
+    EXAMPLES: "Experts of every token of a sentence written for this figure, mean over seeds and expert layers.",
 }
 
 
@@ -39,7 +44,8 @@ def write_figures(folder: Path, rows: list[Row], comparisons: list[Comparison], 
 
     (folder / "figures").mkdir(exist_ok=True)
     drawers = {SCORES: lambda: score_against_compute(rows, measured), ROLES: lambda: experts_by_role(rows),
-               DIFFERENCES: lambda: differences(comparisons)}
+               DIFFERENCES: lambda: differences(comparisons), FREQUENCY: lambda: importance_by_frequency(rows),
+               EXAMPLES: lambda: example_sentences(rows)}
     written = []
     for file in captions(rows, comparisons):
         svg = BytesIO()
@@ -53,7 +59,8 @@ def write_figures(folder: Path, rows: list[Row], comparisons: list[Comparison], 
 def captions(rows: list[Row], comparisons: list[Comparison]) -> dict[str, str]:
     """File -> caption of the figures that these results fill."""
     there = {SCORES: True, ROLES: any(row.experts_by_role() for row in rows),
-             DIFFERENCES: any(one.fair for one in comparisons)}
+             DIFFERENCES: any(one.fair for one in comparisons),
+             FREQUENCY: any(row.by_frequency() for row in rows), EXAMPLES: any(_varied(row) for row in rows)}
     return {file: caption for file, caption in CAPTIONS.items() if there[file]}
 
 
@@ -129,6 +136,55 @@ def differences(comparisons: list[Comparison]):
                  + (", sign turned so that positive is better" if row.lower_is_better else ""))
         _plain(axes, title)
     return figure
+
+
+def importance_by_frequency(rows: list[Row]):
+    panels = [[row for row in group if row.by_frequency()] for group in groups(rows)]
+    panels = [group for group in panels if group]
+    names = list(dict.fromkeys(row.name for group in panels for row in group))
+    columns = min(len(panels), 3)
+    lines = -(-len(panels) // columns)
+    figure = new_figure(3.4 * columns + 1.9, 2.9 * lines + 0.3, layout="constrained")
+    all_axes = figure.subplots(lines, columns, squeeze=False).ravel()
+    drawn = {}
+    for axes, group in zip(all_axes, panels, strict=False):
+        for row in group:
+            i, found = names.index(row.name), row.by_frequency()
+            drawn[row.name] = axes.plot(1e6 * found["share"], found["importance"], color=COLOURS[i % 7],
+                                        marker=MARKERS[(i + i // 7) % 7], markersize=5, linewidth=1.2)[0]
+        axes.axhline(1, color=GREY, linewidth=1, linestyle="--", zorder=0)
+        axes.set(xscale="log", xlabel="occurrences in a million words", ylabel="importance, 1 = average token")
+        _plain(axes, group[0].group)
+    for axes in all_axes[len(panels):]:
+        axes.axis("off")
+    figure.legend([drawn[name] for name in names], names, loc="outside right upper", frameon=False, fontsize=9)
+    return figure
+
+
+def example_sentences(rows: list[Row]):
+    """A panel for each grid and task: a row of numbers for every row whose tokens differ, darker for more experts."""
+    panels = [[row for row in group if _varied(row)] for group in groups(rows)]
+    panels = [group for group in panels if group]
+    longest = max(len(row.example()[0]) for group in panels for row in group)
+    figure = new_figure(1.8 + 0.42 * longest, sum(1.35 + 0.3 * len(group) for group in panels), layout="constrained")
+    all_axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=[4 + len(group) for group in panels])
+    for axes, group in zip(all_axes.ravel(), panels, strict=True):
+        tokens = group[0].example()[0]
+        same = [row for row in group if row.example()[0] == tokens]
+        experts = np.array([row.example()[1] for row in same])
+        axes.imshow(experts, cmap="Blues", aspect="auto", vmin=0, vmax=2 * experts.max())
+        for y, x in np.ndindex(*experts.shape):
+            axes.text(x, y, f"{experts[y, x]:.1f}", ha="center", va="center", fontsize=7)
+        write_ticks(axes.xaxis, tokens, rotation=50, ha="right", rotation_mode="anchor")
+        write_ticks(axes.yaxis, [row.name for row in same])
+        _plain(axes, group[0].group)
+    return figure
+
+
+def _varied(row: Row) -> bool:
+    """Whether the tokens of the example get different numbers of experts."""
+    found = row.example()
+    return found is not None and np.ptp(found[1]) > 0
 
 
 def _side_by_side(places: list[float]) -> list[float]:

@@ -13,7 +13,7 @@ from minimoe.moe.controls import split_controls
 ROLES = ("dense", "fixed", "control", "own", "importance")      # the order of every table and figure
 BLIND = ("uniform", "random", "router_entropy")                 # measures that no attention went into
 KEYS = ("task", "row", "kind", "metric", "metrics", "mean_experts_per_token", "k_per_layer", "load_cv", "dropped",
-        "flops_per_token", "tokens_per_second", "parameters", "deciding", "commit", "source", "machine", "minimoe")
+        "flops_per_token", "tokens_per_second", "parameters", "deciding", "by_frequency", "example", "commit", "source", "machine", "minimoe")
 HERE = ""                                                       # the grid of result files that lie in no sub-folder
 
 
@@ -87,6 +87,26 @@ class Row:
         if None in routed:
             return None
         return [r["deciding"] for r in routed], [r["others"] for r in routed]
+
+    def by_frequency(self) -> dict[str, np.ndarray] | None:
+        """Per class of words their `share`, `importance` and `experts`, means over the seeds; None without importance.
+        Seeds that met other classes are left out."""
+        found = [result["by_frequency"] for result in self.results]
+        classes = [c["first_rank"] for c in found[0]]
+        if not classes:
+            return None
+        same = [several for several in found if [c["first_rank"] for c in several] == classes]
+        return {key: np.mean([[c[key] for c in several] for several in same], axis=0)
+                for key in ("share", "importance", "experts")}
+
+    def example(self) -> tuple[list[str], np.ndarray] | None:
+        """The example's tokens and their experts, mean over the seeds that cut it into the same tokens; None without
+        experts."""
+        found = [result["example"] for result in self.results]
+        if None in found:
+            return None
+        tokens = found[0]["tokens"]
+        return tokens, np.mean([one["experts"] for one in found if one["tokens"] == tokens], axis=0)
 
 
 def read_rows(folder) -> list[Row]:

@@ -232,10 +232,10 @@ def test_the_report_is_written_after_the_cells_or_alone(capsys, grid, stub, monk
     path, out = grid
     written = []
     module = type(sys)("minimoe.study.report")
-    module.write_report = lambda folder: written.append((folder, files(Path(folder))))
+    module.write_report = lambda folder: written.append((folder, files(Path(folder)))) or [Path(folder) / "report.md"]
     monkeypatch.setitem(sys.modules, "minimoe.study.report", module)
     assert run(capsys, "compare", path, "--out", out, "--report")[0] == 0
-    assert run(capsys, "compare", "--out", out, "--report")[0] == 0
+    assert run(capsys, "compare", "--out", out, "--report") == (0, f"{out / 'report.md'}\n", "")
     assert [len(names) for folder, names in written] == [4, 4] and written[0][0] == str(out)
     stub.then, stub.asked = dict.fromkeys(ORDER, "odd"), []
     assert run(capsys, "compare", path, "--out", out / "b", "--report")[0] == 1 and len(written) == 3

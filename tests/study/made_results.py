@@ -31,6 +31,10 @@ def result(row: str, seed: int, score: float, task="sentiment", kind="train", co
                   load_cv=[0.5, 0.25][:layers], dropped=0.0, flops_per_token=1000.0 * k, tokens_per_second=500.0 + seed,
                   parameters=4000, majority={"accuracy": 0.5}, commit="c" * 40, source="s" * 16, machine=MACHINE,
                   minimoe="0.1.0", deciding={"routed": {"deciding": k + 0.25, "others": k - 0.25}} if layers else {})
+    asks = layers and found["router"] == "da"
+    values["by_frequency"] = [{"first_rank": first, "share": 0.1 / first, "importance": 1 + seed / first, "experts": k}
+                              for first in (1, 4, 11)] if asks else []
+    values["example"] = {"tokens": ["[CLS]", "a", "[SEP]"], "experts": [k, k - asks / 4, k]} if layers else None
     if kind == "pretrain":
         values |= dict(metric="loss", metrics={"loss": score}, unigram=6.5, deciding={})
         del values["majority"]

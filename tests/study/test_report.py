@@ -259,7 +259,8 @@ def test_a_report_is_tables_and_figures_and_lists_what_it_wrote(report):
     folder, written, text = report
     names = [path.relative_to(folder).as_posix() for path in written]
     assert names == ["rows.csv", "differences.csv", "report.md", "figures/score_against_compute.svg",
-                     "figures/experts_by_role.svg", "figures/differences.svg"]
+                     "figures/experts_by_role.svg", "figures/differences.svg", "figures/importance_by_frequency.svg",
+                     "figures/example_sentences.svg"]
     assert all(path.stat().st_size for path in written)
     assert set(re.findall(r"\]\((figures/[^)]+)\)", text)) == set(names[3:])
 
@@ -327,12 +328,25 @@ def test_figures_are_drawings_with_the_names_of_rows_and_tasks(report):
         assert ET.fromstring(text).tag.endswith("svg")
         for name in ("sentiment (builtin)", *(["budget − shuffled (c)"] if "differences" in path.name else ["budget"])):
             assert f"<!-- {name} -->" in text, (path.name, name)
-    assert "ceil − dense" not in written[-1].read_text(encoding="utf-8")        # compute differs
+        assert "ceil − dense" not in text           # compute differs
     assert "mlm (words)" not in (folder / "figures/experts_by_role.svg").read_text(encoding="utf-8")
 
 
+def test_words_are_means_over_seeds_that_met_the_same(tmp_path):
+    asked = dict(by_frequency=[{"first_rank": 1, "share": 0.1, "importance": 9.0, "experts": 9.0}],
+                 example={"tokens": ["other"], "experts": [9.0]})
+    write(tmp_path, result("budget", 0, 0.5), result("budget", 4, 0.5), result("budget", 5, 0.5, **asked),
+          result("topk2", 0, 0.5), result("dense", 0, 0.5))
+    dense, topk, budget = read_rows(tmp_path)
+    assert dense.by_frequency() is topk.by_frequency() is dense.example() is None
+    assert budget.by_frequency()["importance"] == pytest.approx([3.0, 1.5, 1 + 2 / 11])
+    tokens, experts = budget.example()
+    assert tokens == ["[CLS]", "a", "[SEP]"] and experts.tolist() == [2.0, 1.75, 2.0]
+    assert topk.example()[1].tolist() == [2.0, 2.0, 2.0]
+
+
 def test_a_grid_that_knows_no_words_and_compares_nothing_has_one_figure(tmp_path):
-    write_rows(tmp_path, {"budget": [5.8, 5.9]}, task="mlm", kind="pretrain")
+    write_rows(tmp_path, {"topk2": [5.8, 5.9]}, task="mlm", kind="pretrain")
     names = [path.name for path in write_report(tmp_path)]
     assert names == ["rows.csv", "report.md", "score_against_compute.svg"]
 
