@@ -9,7 +9,6 @@ import os
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")       # idle workers sleep instead of taking PyTorch's cores
 
 import argparse
-import ctypes
 import platform
 import sys
 import time
@@ -148,13 +147,9 @@ def in_own_process(options, function: Callable, *arguments):
 
 def give_back_freed_memory() -> None:
     """The thresholds at which glibc's own ones, which rise with what is freed, end."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    mallopt(heap.M_MMAP_MAX, 2**16)
-    mallopt(M_MMAP_THRESHOLD, 2**25)
-    mallopt(heap.M_TRIM_THRESHOLD, 2**26)
+    heap.set_malloc(heap.M_MMAP_MAX, 2**16)
+    heap.set_malloc(M_MMAP_THRESHOLD, 2**25)
+    heap.set_malloc(heap.M_TRIM_THRESHOLD, 2**26)
 
 
 def add_memory(parser) -> None:

@@ -24,7 +24,7 @@ def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float) -> float:
     if not all(map(math.isfinite, sums)):           # squares that overflow float32 may be finite in float64
         sums = squared_norms([p.grad.astype("float64") for p in trained])
     norm = math.sqrt(sum(sums))
-    scale = min(1.0, max_norm / (norm + 1e-6))
+    scale = max_norm / (norm + 1e-6)
     if math.isfinite(norm) and scale < 1:
         for p in trained:
             p.grad *= p.grad.dtype.type(scale)     # a gradient of no axes may be a NumPy scalar

@@ -27,8 +27,15 @@ def test_the_norm_is_taken_over_all_gradients_together_and_they_shrink_by_one_fa
 def test_gradients_below_the_limit_stay_bit_for_bit():
     (a,) = tensors([0.1, 0.2, 0.3])
     before = a.grad.copy()
-    assert clip_grad_norm_([a], 1.0) == pytest.approx(math.sqrt(0.14))
-    np.testing.assert_array_equal(a.grad, before)
+    for limit in (0.5, 1.0, math.inf):
+        assert clip_grad_norm_([a], limit) == pytest.approx(math.sqrt(0.14))
+        np.testing.assert_array_equal(a.grad, before)
+
+
+def test_a_millionth_is_added_to_the_norm():
+    (a,) = tensors([1e-6], dtype=np.float64)
+    clip_grad_norm_([a], 1e-6)
+    assert a.grad[0] == pytest.approx(0.5e-6)
 
 
 def test_a_limit_of_zero_gives_zero_gradients():
