@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -27,17 +28,34 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Batch:
-    """B examples padded to S tokens. ids, segments int32 (B, S); mask bool (B, S), True marks a real token; words
-    bool (B, S): real tokens that are not [CLS] or [SEP]; deciding bool (B, S); labels (B,) or None; index (B,): where
-    the examples stand in the data set."""
+    """B examples padded to S tokens. ids, segments int32 (B, S); mask bool (B, S), True marks a real token; labels
+    (B,) or None; index (B,): where the examples stand in the data set; places: the positions of each one's deciding
+    tokens."""
 
     ids: np.ndarray
     mask: np.ndarray
     segments: np.ndarray
-    words: np.ndarray
-    deciding: np.ndarray
     labels: np.ndarray | None
     index: np.ndarray
+    places: list[np.ndarray]
+
+    @cached_property
+    def words(self) -> np.ndarray:
+        """bool (B, S): real tokens that are not [CLS] or [SEP]."""
+        words = self.mask.copy()
+        if words.size:
+            first_sep = (self.mask & (self.segments == 0)).sum(axis=1) - 1
+            for column in (0, first_sep, self.mask.sum(axis=1) - 1):
+                words[np.arange(len(words)), column] = False
+        return words
+
+    @cached_property
+    def deciding(self) -> np.ndarray:
+        """bool (B, S): the tokens that decide the label, where the data knows them."""
+        deciding = np.zeros(self.mask.shape, bool)
+        for row, places in zip(deciding, self.places, strict=True):
+            row[places] = True
+        return deciding
 
 
 def encode_dataset(dataset: Dataset, tokenizer: Tokenizer, max_length: int) -> Encoded:
@@ -108,19 +126,13 @@ def batch_order(lengths: Sequence[int] | np.ndarray, batch_size: int,
 def make_batch(encoded: Encoded, index: Sequence[int] | np.ndarray, pad_id: int = 0) -> Batch:
     """The examples at `index`, padded to the longest of them. The mask comes from the lengths, never from the ids."""
     index = np.asarray(index, np.int64)
-    ids, segments, places = ([rows[i] for i in index] for rows in (encoded.ids, encoded.segments, encoded.deciding))
-    lengths, each = np.array([len(row) for row in ids], np.int64), np.arange(len(index))
+    rows, segment_rows, places = ([a[i] for i in index] for a in (encoded.ids, encoded.segments, encoded.deciding))
+    lengths = np.array([len(row) for row in rows], np.int64)
     mask = np.arange(lengths.max(initial=0)) < lengths[:, None]                 # (B, S)
-    batch = Batch(np.full(mask.shape, pad_id, np.int32), mask, np.zeros(mask.shape, np.int32), mask.copy(),
-                  np.zeros(mask.shape, bool), None if encoded.labels is None else encoded.labels[index], index)
-    if not mask.size:
-        return batch
-    batch.ids[mask], batch.segments[mask] = np.concatenate(ids), np.concatenate(segments)
-    batch.deciding[np.repeat(each, [len(row) for row in places]), np.concatenate(places)] = True
-    first_sep = (mask & (batch.segments == 0)).sum(axis=1) - 1
-    for column in (0, first_sep, lengths - 1):
-        batch.words[each, column] = False
-    return batch
+    ids, segments = np.full(mask.shape, pad_id, np.int32), np.zeros(mask.shape, np.int32)
+    if rows:
+        ids[mask], segments[mask] = np.concatenate(rows), np.concatenate(segment_rows)
+    return Batch(ids, mask, segments, None if encoded.labels is None else encoded.labels[index], index, places)
 
 
 def batches(encoded: Encoded, batch_size: int, rng: np.random.Generator | None = None,

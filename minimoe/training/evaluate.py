@@ -79,7 +79,7 @@ class _Tally:
         self.tokens_times_length += int((lengths * lengths).sum())
         for stats, routing in zip(self.stats, output.routings, strict=True):
             stats.append(routing.stats)
-        if batch.deciding is not None and batch.deciding.any():
+        if batch.deciding.any():
             self._add_deciding(batch, output)
 
     def _add_deciding(self, batch: Batch, output) -> None:

@@ -1,5 +1,6 @@
 """The scripts beside the results of the grids: marks, the split of QQP, and everything that is published."""
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -123,3 +124,55 @@ def test_the_split_of_qqp_keeps_every_line_once_and_in_order(script, tmp_path):
 def test_a_missing_file_of_questions_is_one_line(script, tmp_path, capsys):
     assert script("split_qqp").main([str(tmp_path / "no.tsv"), str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1 and not (tmp_path / "QQP").exists()
+
+
+SOURCE = """
+LIMIT = 3 + 1
+
+def f(x, y=2):
+    \"\"\"Says.\"\"\"
+    def inner(z):
+        return -z
+    if x < y and not y:
+        raise ValueError(f"{x + 1}")
+    x += 3
+    print(x)
+    return inner(x)
+"""
+
+
+def test_a_mutant_changes_one_place_inside_a_function(script, tmp_path):
+    (tmp_path / "m.py").write_text(SOURCE, encoding="utf-8")
+    found = []
+    for what, code in script("mutants").mutants_of(tmp_path / "m.py"):
+        names = {"print": lambda x: None}
+        exec(code, names)                           # what the script compiled
+        assert names["LIMIT"] == 4
+        try:
+            answer = names["f"](5)
+        except ValueError:
+            answer = "refused"
+        found.append((*what.split(" ")[:2], answer))
+    assert found == [("7:", "USub", 8), ("8:", "Lt", -8), ("8:", "Not", -8), ("8:", "And", -8),
+                     ("8:", "the", "refused"), ("10:", "the", -9), ("10:", "Add", -2), ("11:", "`print(x)`", -8)]
+
+
+def test_mutants_are_noticed_by_the_tests_that_know_the_file(tmp_path):
+    found = tmp_path / "mutants.json"
+    done = mutants("--only", "optim/clip", "--jobs", "1", "--json", str(found))
+    assert done.returncode == 0, done.stderr
+    results = json.loads(found.read_text(encoding="utf-8"))["optim/clip.py"]
+    assert {result for what, result in results.items() if "Div in `max_norm" in what} == {"noticed"}
+    assert {result for what, result in results.items() if "Lt in `scale < 1`" in what} == {"survived"}      # x * 1
+    share = sum(result != "survived" for result in results.values()) / len(results)
+    assert 0.9 < share < 1 and done.stdout.splitlines()[-1].split()[-1] == f"{100 * share:.1f}"
+
+
+def test_mutants_of_no_file_are_refused():
+    done = mutants("--only", "no/such")
+    assert done.returncode == 2 and done.stderr == "mutants.py: --only no/such: no file's path contains that\n"
+
+
+def mutants(*arguments):
+    return subprocess.run([sys.executable, str(ROOT / "benchmarks" / "mutants.py"), *arguments], capture_output=True,
+                          text=True, encoding="utf-8")
