@@ -4,17 +4,15 @@
     python benchmarks/mutants.py --only optim/clip --jobs 1
 
 A mutant turns a comparison, an operator, a number, a True, a condition or an `and` into its neighbour, or leaves a
-statement out. Texts of messages and annotations are left alone. Every mutant runs in a forked process that has loaded
-everything, so it costs what its tests cost. A mutant that runs longer than LIMIT times the unchanged code is noticed.
-Needs os.fork. A result file that exists is gone on with.
+statement out. Texts of messages and annotations are left alone. Every mutant runs in a forked process that has
+collected the tests already, so it costs no more than they do, those of its own file first. A mutant that runs longer
+than LIMIT times the unchanged code counts as noticed. Needs os.fork. A result file that exists is gone on with.
 """
 from __future__ import annotations
 
 import argparse
 import ast
-import contextlib
 import gc
-import io
 import json
 import os
 import signal
@@ -145,27 +143,47 @@ def install(code: CodeType) -> None:
                 function.__code__ = found
 
 
-def run_tests(tests: list[str]) -> int:
-    """pytest's exit status; says nothing."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        return int(pytest.main(["-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", *tests]))
-
-
-def start(code: CodeType | None, tests: list[str]) -> int:
-    """The process, forked from this one, that ends with 0 when no test noticed the mutant."""
+def start(code: CodeType | None, items: list[pytest.Item]) -> int:
+    """The process, forked from this one, that ends with 0 when no test noticed the mutant; it says nothing."""
     child = os.fork()
     if child:
         return child
     status = 99
     try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
         if code is not None:
             install(code)
-        status = run_tests(tests)
+        status = 0
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if item.session.testsfailed:
+                status = 1
+                break
     finally:
         os._exit(status)
 
 
-def survey(files: dict[Path, list[str]], jobs: int, found: dict[str, dict[str, str]], keep) -> None:
+def knowing(items: list[pytest.Item], file: Path, tests: list[str]) -> list[pytest.Item]:
+    """The items of `tests`, those whose file is named after `file` first."""
+    chosen = [item for item in items if any(item.nodeid.startswith(test) for test in tests)]
+    return sorted(chosen, key=lambda item: f"_{file.stem}." not in item.nodeid)
+
+
+class Survey:
+    """A plugin of pytest that asks for mutants where the tests would run."""
+
+    def __init__(self, files: dict[Path, list[str]], jobs: int, found: dict, keep):
+        self.arguments = jobs, found, keep
+        self.files = files
+
+    def pytest_runtestloop(self, session) -> bool:
+        survey({file: knowing(session.items, file, tests) for file, tests in self.files.items()}, *self.arguments)
+        return True
+
+
+def survey(files: dict[Path, list[pytest.Item]], jobs: int, found: dict[str, dict[str, str]], keep) -> None:
     """Fills found[file][mutant] with "noticed", "too slow" or "survived"; calls keep() now and then."""
     running: dict[int, tuple] = {}
 
@@ -186,10 +204,10 @@ def survey(files: dict[Path, list[str]], jobs: int, found: dict[str, dict[str, s
                 print(f"survived: {name}:{mutant}", flush=True)
             keep()
 
-    for file, tests in files.items():
+    for file, items in files.items():
         name = file.relative_to(ROOT / "minimoe").as_posix()
         began = time.monotonic()
-        _, status = os.waitpid(start(None, tests), 0)
+        _, status = os.waitpid(start(None, items), 0)
         if status:
             raise SystemExit(f"{name}: its tests fail without any change; nothing was measured")
         limit = LIMIT * (time.monotonic() - began) * max(jobs, 1)
@@ -198,7 +216,7 @@ def survey(files: dict[Path, list[str]], jobs: int, found: dict[str, dict[str, s
             mutant = f"{mutant} (#{number})"
             if mutant not in done:
                 settle(jobs - 1)
-                running[start(code, tests)] = name, mutant, time.monotonic() + limit
+                running[start(code, items)] = name, mutant, time.monotonic() + limit
         settle(0)
 
 
@@ -228,8 +246,11 @@ def main(arguments=None) -> int:
         print(f"{parser.prog}: --only {options.only}: no file's path contains that", file=sys.stderr)
         return 2
     found = json.loads(Path(options.json).read_text()) if options.json and Path(options.json).is_file() else {}
-    run_tests(["--collect-only", *sorted({test for tests in files.values() for test in tests})])    # loads everything
-    survey(files, options.jobs, found, lambda: options.json and write_json(options.json, found))
+    tests = sorted({test for several in files.values() for test in several})
+    status = pytest.main(["-s", "-qq", "--no-header", "-p", "no:cacheprovider", *tests], [
+        Survey(files, options.jobs, found, lambda: options.json and write_json(options.json, found))])
+    if status:
+        return int(status)
     print(table(summary(found)))
     return 0
 

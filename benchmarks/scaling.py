@@ -22,6 +22,7 @@ from moe_layer import compare, our_pass
 from shares import share_rows
 
 from minimoe.moe import MoELayer
+from minimoe.training.heap import keep_freed_memory
 
 WIDTHS, TINY_WIDTHS = (128, 512), (8, 12)           # width, hidden width
 GROWTH = {                                          # title: [(tokens, experts, K)]
@@ -81,6 +82,7 @@ def growth_rows(works, widths, timings: int) -> list[dict]:
 def measure(options) -> dict:
     growth, widths = (TINY, TINY_WIDTHS) if options.tiny else (GROWTH, WIDTHS)
     results = {}
+    keep_freed_memory()                             # as in training
     for n in options.threads:
         with fair.threads(n):
             for title, works in growth.items():
