@@ -1,6 +1,6 @@
 """How close is a training step to what the machine can do at most? And where does the rest of the time go?
 
-    python benchmarks/against_floor.py --json floor.json            # about 4 minutes
+    python benchmarks/against_floor.py --json floor.json            # about 2 minutes
 
 The floor of a step: its multiplications and additions at the rate of one large matrix product measured in turns with
 it. Softmax, norms, activations, routing and Adam count as nothing there. The profile takes a step apart on one thread:

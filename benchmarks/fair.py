@@ -122,18 +122,20 @@ def keeper(results: dict[str, list[dict]], only: str) -> Callable:
 
 
 def beside_torch(calls: dict[str, Callable], options) -> list[dict]:
-    """Lets `calls` take turns: their rows, with ratios to "torch eager".
-
-    Each library has the memory that its users have: our trainer keeps what a step frees, and PyTorch has what glibc
-    gives it, unless `--memory kept` asks for the same.
-    """
-    def before_block(name):
-        if name == "minimoe" or options.memory == "kept":
-            heap.keep_freed_memory()
-        else:
-            give_back_freed_memory()
-
+    """Lets `calls` take turns: their rows, with ratios to "torch eager". `--memory kept`: see `add_memory`."""
+    before_block = (lambda name: heap.keep_freed_memory()) if options.memory == "kept" else own_memory
     return ratios(take_turns(calls, options.timings, before_block), "torch eager")
+
+
+def own_memory(name: str) -> None:
+    """Each library has the memory that its users have: our trainer keeps what a step frees, and PyTorch has the
+    thresholds at which glibc's own ones, which rise with what is freed, end."""
+    if name == "minimoe":
+        heap.keep_freed_memory()
+    else:
+        heap.set_malloc(heap.M_MMAP_MAX, 2**16)
+        heap.set_malloc(M_MMAP_THRESHOLD, 2**25)
+        heap.set_malloc(heap.M_TRIM_THRESHOLD, 2**26)
 
 
 def in_own_process(options, function: Callable, *arguments):
@@ -143,13 +145,6 @@ def in_own_process(options, function: Callable, *arguments):
         return function(*arguments)
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
-
-
-def give_back_freed_memory() -> None:
-    """The thresholds at which glibc's own ones, which rise with what is freed, end."""
-    heap.set_malloc(heap.M_MMAP_MAX, 2**16)
-    heap.set_malloc(M_MMAP_THRESHOLD, 2**25)
-    heap.set_malloc(heap.M_TRIM_THRESHOLD, 2**26)
 
 
 def add_memory(parser) -> None:

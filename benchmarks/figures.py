@@ -65,6 +65,8 @@ def _growth(curves: dict, key: str, label: str, threads: str, path: Path) -> Pat
     for axes in (left, right):
         if key != "tokens":
             axes.set_ylim(0, None)
+        if key == "experts" and axes is right:      # room for the legend above the highest curve
+            axes.set_ylim(0, 1.35 * max(row["MiB"] for rows in curves.values() for row in rows))
         axes.legend(frameon=False, fontsize=8)
     return _save(figure, path)
 

@@ -1,6 +1,6 @@
 """Every operation of a training step on its own, forward and backward with the tape, against PyTorch.
 
-    python benchmarks/ops.py --json ops.json                        # about 8 minutes
+    python benchmarks/ops.py --json ops.json                        # about 2 minutes
     python benchmarks/ops.py --only gelu --threads 1
 
 float32; a ratio below 1 means that minimoe is faster. What each side answers is compared before it is timed.
@@ -11,14 +11,10 @@ import sys
 import time
 
 import fair  # first: it sets OpenBLAS up before NumPy loads
-import numpy as np
 from encoder_step import TINY, M, S
 from op_pairs import SIZES, pairs
 from op_pairs import TINY as TINY_SIZES
 
-# Once an array of this size was freed, glibc keeps freed memory of up to twice as much, so that what ran before a row
-# does not change it; in a new process an operation may fetch its memory from the system, page by page, at every call.
-LARGEST_KEPT = 31 * 2**20
 LEAST = 2e-3            # seconds a timing takes at least: shorter calls are repeated, or the clock would decide
 
 
@@ -35,7 +31,7 @@ def rows_of(operation: str, size: str, pair, timings: int, least: float) -> list
         return lambda: [call() for _ in range(repeats)]
 
     found = fair.take_turns({name: repeated(call) for name, call in {"minimoe": pair.ours, **pair.theirs}.items()},
-                            timings)
+                            timings, fair.own_memory)
     for times in found.values():
         times |= {key: times[key] / repeats for key in ("seconds", "p25", "p75")}
     return [{"operation": operation, "size": size, "against": name, "its ms": 1e3 * found[name]["seconds"],
@@ -45,7 +41,6 @@ def rows_of(operation: str, size: str, pair, timings: int, least: float) -> list
 
 def measure(options) -> dict:
     sizes, models = (TINY_SIZES, {"tiny": TINY}) if options.tiny else (SIZES, {"S": S, "M": M})
-    np.empty(LARGEST_KEPT, np.uint8)                # freed at once: see LARGEST_KEPT
     results = {}
     for n in options.threads:
         with fair.threads(n):

@@ -1,6 +1,6 @@
 """What a training run spends on anything but training: data, tokenizer, metrics, progress bar; and how soon it starts.
 
-    python benchmarks/training_cost.py --json training_cost.json            # about 4 minutes
+    python benchmarks/training_cost.py --json training_cost.json            # about 3 minutes
 
 The runs are whole ones on the built-in sentiment task, with its own small model and with the size that GLUE tasks get.
 Metrics: evaluation without the model's own forward pass. The bar is drawn as for a terminal. Start-up is from the
