@@ -189,6 +189,8 @@ def test_threshold_compares_in_the_type_of_importance():
     ({"importance": np.ones(3)}, ValueError, r"importance must be \(B,S\), got shape \(3,\)"),
     ({"importance": np.ones((2, 3), int)}, TypeError, "importance must be a float array"),
     ({"importance": None}, TypeError, r"importance must be a float array \(B,S\), got NoneType"),
+    ({"importance": None, "allocation": "pairs", "mean_experts": 2, "probabilities": np.ones((2, 3, 8))}, TypeError,
+     r"importance must be a float array \(B,S\), got NoneType"),
     ({"mask": np.ones((2, 3), int)}, TypeError, r"mask must be a boolean array, got int64 array; use .astype\(bool\)"),
     ({"mask": np.ones((3, 2), bool)}, ValueError, r"mask must have shape \(2, 3\), got \(3, 2\)")])
 def test_refusals_name_the_argument(arguments, error, match):
