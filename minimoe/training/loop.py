@@ -24,6 +24,7 @@ from minimoe.training.parts import Inputs, Parts, can_split
 
 COUNTERS = dict(finished=bool, step=int, epoch=int, batch=int, tokens=int, seconds=float | None,
                 best_score=float | None)             # what a checkpoint keeps beside arrays and generators
+LARGE = 2**18       # elements of a batch's hidden rows: below, keeping memory gained nothing
 LOG_EVERY = 10      # steps between lines of metrics.jsonl and updates of the progress bar
 
 
@@ -97,7 +98,8 @@ class Loop(ABC):
             for path in (Path(self.config.out) / FILE, self._log_path()):
                 remove_leftovers(path)
         self.model.train()
-        keep_freed_memory()
+        if self.config.batch_size * self.config.max_length * self.config.d_ff >= LARGE:
+            keep_freed_memory()
         self.parts = self._make_parts()
         with blas_threads(self.config.threads), self._polite_interrupt(), self._bar() as bar:
             while self.step < self.total_steps or self.batch:       # or: the last epoch is not validated yet

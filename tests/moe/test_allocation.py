@@ -107,6 +107,14 @@ def test_excluded_tokens_get_k_min_and_the_mean_counts_them(allocation):
         assert (abs(got[:3].sum(axis=1) - 2 * n) <= 6 * 5 / 4 + 1e-9).all() and (free > 0).all()
 
 
+def test_quantile_takes_the_excluded_tokens_experts_off_the_mean():
+    special = np.tile([True, False], 50)[None]
+    got = allocate_experts(np.arange(100.0)[None], None, 4, "quantile", mean_experts=1.5, levels=[1, 3],
+                           exclude_special=special)                 # the other 50 share 150 - 50: a mean of 2
+    np.testing.assert_array_equal(got[0, ::2], 1)
+    np.testing.assert_array_equal(got[0, 1::2], np.repeat([1, 3], 25))
+
+
 @pytest.mark.parametrize("allocation", ["budget", "pairs", "quantile"])
 def test_a_sample_of_nothing_but_excluded_tokens_or_too_few_others_still_gets_an_answer(allocation):
     special = np.array([[True, True, True], [True, True, False]])
@@ -183,6 +191,7 @@ def test_threshold_compares_in_the_type_of_importance():
     ({"allocation": "top_p", "probabilities": np.full((2, 3, 8), np.nan)}, ValueError, "probabilities has 48 values"),
     ({"allocation": "quantile", "mean_experts": 2, "levels": [2, 1]}, ValueError, r"levels must rise .* got \[2, 1\]"),
     ({"allocation": "quantile", "mean_experts": 2, "levels": [0, 4]}, ValueError, "levels must rise"),
+    ({"allocation": "quantile", "mean_experts": 2, "levels": [1, 2, 2]}, ValueError, "levels must rise"),
     ({"allocation": "quantile", "mean_experts": 2, "levels": [1, 9]}, ValueError, "levels must rise"),
     ({"allocation": "quantile", "mean_experts": 1.5, "levels": [2, 4]}, ValueError, "1.5 is outside the levels 2 .. 4"),
     ({"importance": np.array([[np.nan, 1, np.inf]])}, ValueError, "importance has 2 values that are NaN or infinite"),

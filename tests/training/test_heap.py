@@ -3,10 +3,12 @@ import ctypes
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
+from small import CONFIG, small_task
 
-from minimoe.training import heap
+from minimoe.training import Trainer, heap
 
 FAULTS = """
 import resource, numpy as np
@@ -30,6 +32,15 @@ def page_faults(call: str) -> int:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="an option of glibc")
 def test_the_next_step_finds_the_pages_that_this_one_freed():
     assert page_faults("keep_freed_memory()") < 100 < 10_000 < page_faults("")
+
+
+@pytest.mark.parametrize("d_ff, kept", [(4, False), (1024, True)])
+def test_only_training_of_large_batches_asks_for_it(monkeypatch, d_ff, kept):
+    asked = []
+    monkeypatch.setattr("minimoe.training.loop.keep_freed_memory", lambda: asked.append(1))
+    config = replace(CONFIG, d_ff=d_ff, max_steps=1)        # batches of 16 x 32 tokens
+    Trainer(config, small_task(), progress=False).train()
+    assert bool(asked) is kept
 
 
 @pytest.mark.parametrize("error", [OSError, TypeError, AttributeError])
