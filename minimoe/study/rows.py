@@ -13,7 +13,8 @@ from minimoe.moe.controls import split_controls
 ROLES = ("dense", "fixed", "control", "own", "importance")      # the order of every table and figure
 BLIND = ("uniform", "random", "router_entropy")                 # measures that no attention went into
 KEYS = ("task", "row", "kind", "metric", "metrics", "mean_experts_per_token", "k_per_layer", "load_cv", "dropped",
-        "flops_per_token", "tokens_per_second", "parameters", "deciding", "by_frequency", "example", "commit", "source", "machine", "minimoe")
+        "flops_per_token", "tokens_per_second", "parameters", "deciding", "by_frequency", "example", "commit", "source",
+        "machine", "minimoe")
 HERE = ""                                                       # the grid of result files that lie in no sub-folder
 
 

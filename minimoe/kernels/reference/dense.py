@@ -13,7 +13,7 @@ from scipy.special import ndtr
 
 from minimoe.kernels.reference.grouped import segments
 
-BLOCK = 131072                                      # elements: few enough for the cache, enough for two threads to meet rarely
+BLOCK = 131072                  # elements: few enough for the cache, enough that two threads seldom wait for each other
 TANH_SCALE, TANH_CUBIC = math.sqrt(2 / math.pi), 0.044715
 SIGN = np.uint32(1 << 31)                           # the bit of a float32
 INV_SQRT_2PI = 1 / math.sqrt(2 * math.pi)
