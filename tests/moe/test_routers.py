@@ -224,13 +224,24 @@ def test_a_router_needs_a_generator_or_a_seed():
 @pytest.mark.parametrize("x, arguments, error, match", [
     (X, dict(mask=MASK[:1]), ValueError, r"mask is \(1, 6\); x needs \(2, 6\)"),
     (X, dict(importance=IMPORTANCE[:, :5], mask=MASK), ValueError, r"importance is \(2, 5\); x needs \(2, 6\)"),
+    (X, dict(mask=MASK[0]), ValueError, r"mask is \(6,\); x needs \(2, 6\)"),
     (X, dict(mask=MASK.astype(int)), TypeError, "mask .*bool"),
     (X[..., :2], dict(mask=MASK), ValueError, r"x is \(2, 6, 2\); it must be \(B, S, 3\) or \(N, 3\)"),
     (X[None], dict(), ValueError, r"x is \(1, 2, 6, 3\)"), (X[0, 0], dict(), ValueError, r"x is \(3,\)")],
-    ids=["mask", "importance", "mask of integers", "width", "four axes", "one axis"])
+    ids=["mask", "importance", "mask of one sample", "mask of integers", "width", "four axes", "one axis"])
 def test_arguments_that_do_not_fit_are_refused(name, x, arguments, error, match):
     with pytest.raises(error, match=match):
         layer_of(name).router(Tensor(x), **dict(importance=IMPORTANCE) | arguments)
+
+
+def test_experts_that_are_not_banned_are_counted():
+    ban = np.arange(E) == 1
+    assert SwitchRouter(D, E, rng=0).allowed_experts() == E
+    assert SwitchRouter(D, E, rng=0, ban=ban).allowed_experts() == E - 1
+
+
+def test_a_router_with_a_capacity_does_not_let_a_batch_be_split():
+    assert SwitchRouter(D, E, rng=0).by_sample and not SwitchRouter(D, E, rng=0, capacity=1.0).by_sample
 
 
 def test_a_dynamic_router_says_that_importance_is_missing():

@@ -191,6 +191,12 @@ def test_budget_takes_one_total_per_sample():
     np.testing.assert_array_equal(k, [[2, 1, 1], [3, 3, 0]])
 
 
+@pytest.mark.parametrize("total", [1, 7])
+def test_budget_refuses_a_total_that_its_tokens_cannot_hold(total):
+    with pytest.raises(ValueError, match=rf"budget: group 1 has n=2 tokens for T={total} .* lie in .*=2 .. .*=6"):
+        budget_counts(np.ones((2, 3)), np.array([[True] * 3, [True, True, False]]), np.array([4, total]), 1, 3)
+
+
 # ---- quantile
 
 @pytest.mark.parametrize("seed", range(100))
