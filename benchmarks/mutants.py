@@ -28,13 +28,13 @@ import minimoe
 from minimoe.files import check_writable, write_json
 from minimoe.study.summary import table
 
-ROOT = Path(minimoe.__file__).parents[1]
+PACKAGE, TESTS = Path(minimoe.__file__).parent, Path(__file__).parents[1]
 OPS = ["tests/test_ops.py", "tests/test_ops_details.py", "tests/test_op_errors.py", "tests/moe/test_layer.py",
        "tests/trust/test_differential.py"]
 # file, or folder with all its files -> the tests that know it
-TARGETS = {"minimoe/moe": ["tests/moe", "tests/trust/test_differential.py", "tests/trust/test_properties.py"],
-           "minimoe/ops/dispatch.py": OPS, "minimoe/ops/grouped.py": [*OPS, "tests/kernels/test_expert_forms.py"],
-           "minimoe/ops/softmax.py": OPS, "minimoe/optim": ["tests/optim"]}
+TARGETS = {"moe": ["tests/moe", "tests/trust/test_differential.py", "tests/trust/test_properties.py"],
+           "ops/dispatch.py": OPS, "ops/grouped.py": [*OPS, "tests/kernels/test_expert_forms.py"],
+           "ops/softmax.py": OPS, "optim": ["tests/optim"]}
 LIMIT = 4
 SWAPS = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
          ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Add: ast.Sub,
@@ -205,7 +205,7 @@ def survey(files: dict[Path, list[pytest.Item]], jobs: int, found: dict[str, dic
             keep()
 
     for file, items in files.items():
-        name = file.relative_to(ROOT / "minimoe").as_posix()
+        name = file.relative_to(PACKAGE).as_posix()
         began = time.monotonic()
         _, status = os.waitpid(start(None, items), 0)
         if status:
@@ -236,11 +236,12 @@ def main(arguments=None) -> int:
     parser.add_argument("--json", metavar="FILE", help="write every mutant there; an existing file is gone on with")
     options = parser.parse_args(arguments)
     check_writable(options.json)
-    os.chdir(ROOT)
+    os.chdir(TESTS)
     files = {}
     for target, tests in TARGETS.items():
-        for file in sorted((ROOT / target).glob("*.py")) if (ROOT / target).is_dir() else [ROOT / target]:
-            if options.only in file.as_posix():
+        path = PACKAGE / target
+        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+            if options.only in file.relative_to(PACKAGE).as_posix():
                 files[file] = tests
     if not files:
         print(f"{parser.prog}: --only {options.only}: no file's path contains that", file=sys.stderr)
