@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import partial
 
 import fair  # first: it sets OpenBLAS up before NumPy loads
 import numpy as np
@@ -89,13 +90,13 @@ def rows(config, batch: int, k, ask: str, n: int, options) -> list[dict]:
 
 def measure(options) -> dict:
     results = {}
+    keep = fair.keeper(results, options.only)
     for title, config, batch, k, ask in STEPS:
         if options.tiny:
             config, batch = replace(TINY, activation=config.activation), 2
-        for n in options.threads if options.only in title else ():
-            name = fair.on_threads(title, n)
-            results[name] = fair.in_own_process(options, rows, config, batch, k, ask, n, options)
-            fair.show(name, results[name])
+        for n in options.threads:
+            keep(fair.on_threads(title, n),
+                 partial(fair.in_own_process, options, rows, config, batch, k, ask, n, options))
     return results
 
 

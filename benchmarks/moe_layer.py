@@ -9,6 +9,7 @@ float64.
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import fair  # first: it sets OpenBLAS up before NumPy loads
 import numpy as np
@@ -85,14 +86,13 @@ def rows(sizes, k, activation: str, n: int, options) -> list[dict]:
 
 def measure(options) -> dict:
     results = {}
+    keep = fair.keeper(results, options.only)
     work = [(f"{size}, {name}, K {k}", sizes, k, activation) for size, sizes in SIZES.items()
             for activation, name in (("gelu", "gelu"), ("gelu_tanh", "tanh gelu")) for k in (2, "1 to 4")]
     for title, sizes, k, activation in work:
-        for n in options.threads if options.only in title else ():
-            name = fair.on_threads(title, n)
-            results[name] = fair.in_own_process(options, rows, TINY if options.tiny else sizes, k, activation, n,
-                                                options)
-            fair.show(name, results[name])
+        for n in options.threads:
+            keep(fair.on_threads(title, n), partial(fair.in_own_process, options, rows, TINY if options.tiny else sizes,
+                                                    k, activation, n, options))
     return results
 
 

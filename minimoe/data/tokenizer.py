@@ -43,6 +43,11 @@ class Tokenizer:
     def vocab_size(self) -> int:
         return len(self._tokens)
 
+    @property
+    def special_ids(self) -> tuple[int, ...]:
+        """Those of SPECIAL, in its order."""
+        return self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id
+
     def words(self, text: str) -> list[str]:
         """The words and marks of a text, before any of them is looked up."""
         raise NotImplementedError

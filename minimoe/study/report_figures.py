@@ -67,30 +67,23 @@ def captions(rows: list[Row], comparisons: list[Comparison]) -> dict[str, str]:
 def score_against_compute(rows: list[Row], measured: dict):
     panels = groups(rows)
     names = list(dict.fromkeys(row.name for row in rows))
-    columns = min(len(panels), 3)
-    lines = -(-len(panels) // columns)
-    figure = new_figure(3.4 * columns + 1.9, 3.0 * lines + 0.3, layout="constrained")
-    all_axes = figure.subplots(lines, columns, squeeze=False).ravel()
+    figure, all_axes = _grid(len(panels))
     drawn = {}
     for axes, group in zip(all_axes, panels, strict=False):
         for row, x in zip(group, _side_by_side([row.mean("flops_per_token") / 1000 for row in group]), strict=True):
-            i = names.index(row.name)
             mean, sd = mean_sd(list(row.scores.values()))
-            drawn[row.name] = axes.errorbar(x, mean, sd, color=COLOURS[i % 7], marker=MARKERS[(i + i // 7) % 7],
-                                            markersize=6, capsize=2, linestyle="none", linewidth=1.2)
+            drawn[row.name] = axes.errorbar(x, mean, sd, **_style(names.index(row.name)), markersize=6, capsize=2,
+                                            linestyle="none", linewidth=1.2)
         _draw_marks(axes, marks_of(group, measured), [row.mean("score") for row in group])
         lower = " (lower is better)" if group[0].lower_is_better else ""
         axes.set(xlabel="thousand FLOPs per token", ylabel=group[0].metric + lower)
         _plain(axes, group[0].group)
-    for axes in all_axes[len(panels):]:
-        axes.axis("off")
     figure.legend([drawn[name] for name in names], names, loc="outside right upper", frameon=False, fontsize=9)
     return figure
 
 
 def experts_by_role(rows: list[Row]):
-    panels = [[row for row in group if row.experts_by_role()] for group in groups(rows)]
-    panels = [group for group in panels if group]
+    panels = groups([row for row in rows if row.experts_by_role()])
     figure = new_figure(7.0, 0.7 + sum(0.6 + 0.3 * len(group) for group in panels), layout="constrained")
     all_axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=[2 + len(group) for group in panels])
     for axes, group in zip(all_axes.ravel(), panels, strict=True):
@@ -139,32 +132,25 @@ def differences(comparisons: list[Comparison]):
 
 
 def importance_by_frequency(rows: list[Row]):
-    panels = [[row for row in group if row.by_frequency()] for group in groups(rows)]
-    panels = [group for group in panels if group]
+    panels = groups([row for row in rows if row.by_frequency()])
     names = list(dict.fromkeys(row.name for group in panels for row in group))
-    columns = min(len(panels), 3)
-    lines = -(-len(panels) // columns)
-    figure = new_figure(3.4 * columns + 1.9, 2.9 * lines + 0.3, layout="constrained")
-    all_axes = figure.subplots(lines, columns, squeeze=False).ravel()
+    figure, all_axes = _grid(len(panels))
     drawn = {}
     for axes, group in zip(all_axes, panels, strict=False):
         for row in group:
-            i, found = names.index(row.name), row.by_frequency()
-            drawn[row.name] = axes.plot(1e6 * found["share"], found["importance"], color=COLOURS[i % 7],
-                                        marker=MARKERS[(i + i // 7) % 7], markersize=5, linewidth=1.2)[0]
+            found = row.by_frequency()
+            drawn[row.name] = axes.plot(1e6 * found["share"], found["importance"], **_style(names.index(row.name)),
+                                        markersize=5, linewidth=1.2)[0]
         axes.axhline(1, color=GREY, linewidth=1, linestyle="--", zorder=0)
         axes.set(xscale="log", xlabel="occurrences in a million words", ylabel="importance, 1 = average token")
         _plain(axes, group[0].group)
-    for axes in all_axes[len(panels):]:
-        axes.axis("off")
     figure.legend([drawn[name] for name in names], names, loc="outside right upper", frameon=False, fontsize=9)
     return figure
 
 
 def example_sentences(rows: list[Row]):
     """A panel for each grid and task: a row of numbers for every row whose tokens differ, darker for more experts."""
-    panels = [[row for row in group if _varied(row)] for group in groups(rows)]
-    panels = [group for group in panels if group]
+    panels = groups([row for row in rows if _varied(row)])
     longest = max(len(row.example()[0]) for group in panels for row in group)
     figure = new_figure(1.8 + 0.42 * longest, sum(1.35 + 0.3 * len(group) for group in panels), layout="constrained")
     all_axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=[4 + len(group) for group in panels])
@@ -185,6 +171,22 @@ def _varied(row: Row) -> bool:
     """Whether the tokens of the example get different numbers of experts."""
     found = row.example()
     return found is not None and np.ptp(found[1]) > 0
+
+
+def _grid(panels: int):
+    """(figure, axes): so many panels, at most three in a line, with room for a legend on the right."""
+    columns = min(panels, 3)
+    lines = -(-panels // columns)
+    figure = new_figure(3.4 * columns + 1.9, 3.0 * lines + 0.3, layout="constrained")
+    all_axes = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes in all_axes[panels:]:
+        axes.axis("off")
+    return figure, all_axes
+
+
+def _style(number: int) -> dict[str, str]:
+    """Colour and marker of a row, the same in every panel."""
+    return {"color": COLOURS[number % 7], "marker": MARKERS[(number + number // 7) % 7]}
 
 
 def _side_by_side(places: list[float]) -> list[float]:

@@ -32,10 +32,11 @@ def word_figures(trainer: Trainer | Pretrainer, kind: str) -> dict:
     if not trainer.model.expert_layers():
         return {"by_frequency": [], "example": None}
     train = np.concatenate(trainer.task.train.ids) if kind == "train" else trainer.train_blocks.reshape(-1)
-    outputs = _classified(trainer) if kind == "train" else _filled(trainer)
     task = trainer.task.name if kind == "train" else None
     reading = read_sentence(trainer.model, trainer.tokenizer, *EXAMPLES.get(task, OTHER))
-    return {"by_frequency": by_frequency(outputs, train, trainer.tokenizer),
+    with no_grad():
+        classes = by_frequency(_outputs(trainer, kind), train, trainer.tokenizer)
+    return {"by_frequency": classes,
             "example": {"tokens": reading.tokens, "experts": np.mean(reading.k, axis=0).tolist()}}
 
 
@@ -46,9 +47,8 @@ def by_frequency(outputs: Iterable[tuple], train: np.ndarray, tokenizer) -> list
     data. first_rank: that of the class's most frequent word; share: of the class's average word in the training data;
     importance: in units of the sample's average, so that 1 is an average token; experts: K.
     """
-    special = [tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id]
     counts = np.bincount(train, minlength=tokenizer.vocab_size)
-    counts[special] = 0
+    counts[list(tokenizer.special_ids)] = 0
     sums = np.zeros((3, tokenizer.vocab_size))      # by word: occurrences times layers, importance, experts
     for ids, mask, routings in outputs:
         words = mask & (counts[ids] > 0)
@@ -72,15 +72,11 @@ def by_frequency(outputs: Iterable[tuple], train: np.ndarray, tokenizer) -> list
     return found
 
 
-def _classified(trainer: Trainer) -> Iterator[tuple]:
-    with no_grad():
+def _outputs(trainer: Trainer | Pretrainer, kind: str) -> Iterator[tuple]:
+    """What `by_frequency` asks for, of the data that the score comes from."""
+    if kind == "pretrain":
+        for ids, _, output in trainer.held_out_outputs():
+            yield ids, np.ones(ids.shape, bool), output.routings
+    else:
         for batch in batches(trainer.task.test, 128, pad_id=trainer.model.config.pad_id):
-            output = trainer.model(batch.ids, batch.mask, batch.segments)
-            yield batch.ids, batch.mask, output.routings
-
-
-def _filled(trainer: Pretrainer) -> Iterator[tuple]:
-    with no_grad():
-        for start in range(0, len(trainer.held_out[0]), 64):
-            ids = trainer.held_out[0][start:start + 64]
-            yield ids, np.ones(ids.shape, bool), trainer.model.encode(ids).routings
+            yield batch.ids, batch.mask, trainer.model(batch.ids, batch.mask, batch.segments).routings

@@ -30,7 +30,7 @@ def hide_tokens(ids: np.ndarray, tokenizer, share: float, rng: np.random.Generat
     Of the chosen 80 % become [MASK], 10 % a random ordinary token, 10 % stay; labels hold the true token there and -100
     elsewhere. Special tokens are never chosen. Source: BERT (arXiv 1810.04805) section 3.1, confirmed.
     """
-    special = (tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id)
+    special = tokenizer.special_ids
     chosen = (rng.random(ids.shape) < share) & ~np.isin(ids, special)
     fate = rng.random(ids.shape)
     ordinary = np.setdiff1d(np.arange(tokenizer.vocab_size), special)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,19 +87,23 @@ class Pretrainer(Loop):
 
     def validate(self) -> float:
         """Minus the mean loss in nats over all hidden tokens of the held-out text."""
-        ids, labels = self.held_out
         total, stats, was_training = 0.0, [], self.model.training
         self.model.eval()
         with no_grad():
-            for start in range(0, len(ids), 64):
-                part = slice(start, start + 64)
-                output = self.model.encode(ids[part])
-                asked = int((labels[part] != IGNORE).sum())
-                total += self.model.task_loss(output, labels[part]).item() * asked
+            for _, part_labels, output in self.held_out_outputs():
+                asked = int((part_labels != IGNORE).sum())
+                total += self.model.task_loss(output, part_labels).item() * asked
                 stats.append([routing.stats for routing in output.routings])
         self.model.train(was_training)
         self.layer_stats = [pool_stats(list(layer)) for layer in zip(*stats, strict=True)]
-        return -total / int((labels != IGNORE).sum())
+        return -total / int((self.held_out[1] != IGNORE).sum())
+
+    def held_out_outputs(self) -> Iterator[tuple]:
+        """(ids, labels, Output without scores) of the held-out text, 64 blocks at a time."""
+        ids, labels = self.held_out
+        for start in range(0, len(ids), 64):
+            part = slice(start, start + 64)
+            yield ids[part], labels[part], self.model.encode(ids[part])
 
     def figures(self) -> dict:
         """Plain numbers of the finished run; perplexity = e^loss over hidden held-out tokens."""

@@ -10,7 +10,7 @@ from minimoe.study.cells import run_cell
 from minimoe.study.grid import grid_cells
 from minimoe.study.words import EXAMPLES, by_frequency
 
-SPECIAL = SimpleNamespace(pad_id=0, unk_id=1, cls_id=2, sep_id=3, mask_id=4, vocab_size=20)
+SPECIAL = SimpleNamespace(special_ids=(0, 1, 2, 3, 4), vocab_size=20)
 
 
 def test_words_are_gathered_by_their_rank_and_importance_is_in_units_of_the_sample():
