@@ -143,6 +143,7 @@ def importance_by_frequency(rows: list[Row]):
                                         markersize=5, linewidth=1.2)[0]
         axes.axhline(1, color=GREY, linewidth=1, linestyle="--", zorder=0)
         axes.set(xscale="log", xlabel="occurrences in a million words", ylabel="importance, 1 = average token")
+        axes.tick_params(axis="x", which="minor", labelbottom=False)        # within a decade they would overlap
         _plain(axes, group[0].group)
     figure.legend([drawn[name] for name in names], names, loc="outside right upper", frameon=False, fontsize=9)
     return figure
