@@ -52,21 +52,26 @@ class Row:
 
     @property
     def measure(self) -> str | None:
-        """What makes a token important; None for routers that do not ask."""
-        if self.config["experts"] == 0 or self.config["router"] != "da" or self.config["allocation"] == "top_p":
+        """What makes a token important; None for routers that do not ask, and for those of one's own that were not
+        told."""
+        if self.config["experts"] == 0 or self.config["allocation"] == "top_p":
             return None
-        return self.config["importance"] or self.config["router_options"].get("measure", "rowmax")
+        own, da = ":" in self.config["router"], self.config["router"] == "da"
+        named = self.config["importance"] or self.config["router_options"].get("measure")
+        return (named or ("rowmax" if da else None)) if own or da else None
 
     @property
     def role(self) -> str:
-        """One of ROLES: control is importance that carries no information or the wrong one, own a router of one's
-        own, fixed every other that asks for no importance."""
+        """One of ROLES: control is importance that carries no information or the wrong one, own another router of
+        one's own, fixed every other that asks for no importance."""
         if self.config["experts"] == 0:
             return "dense"
-        if self.measure is None:
-            return "own" if ":" in self.config["router"] else "fixed"
-        controls, inner = split_controls(self.measure)
-        return "control" if controls or inner in BLIND else "importance"
+        controls, inner = split_controls(self.measure or "")
+        if controls or inner in BLIND:
+            return "control"
+        if ":" in self.config["router"]:
+            return "own"
+        return "importance" if self.measure else "fixed"
 
     def mean(self, key: str) -> float:
         """Mean over the seeds of a number in the results."""

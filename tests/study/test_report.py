@@ -55,7 +55,8 @@ def test_every_folder_is_a_grid_of_its_own(tmp_path):
     ({}, "importance"), (dict(importance="colmax"), "importance"), (dict(importance="shuffled(rowmax)"), "control"),
     (dict(importance="reversed(colmax)"), "control"), (dict(importance="random"), "control"),
     (dict(importance="router_entropy"), "control"), (dict(router_options={"measure": "uniform"}), "control"),
-    (dict(router="mine.py:Mine"), "own")])
+    (dict(router="mine.py:Mine"), "own"), (dict(router="mine.py:Mine", importance="colmax"), "own"),
+    (dict(router="mine.py:Mine", importance="shuffled(colmax)"), "control")])
 def test_the_role_of_a_row_is_read_off_its_configuration(tmp_path, config, role):
     write(tmp_path, result("x", 0, 0.5, config=config))
     assert read_rows(tmp_path)[0].role == role
@@ -130,6 +131,14 @@ def test_decisive_is_the_same_row_with_its_own_importance_shuffled_and_nothing_e
     write_rows(tmp_path, {"budget": [0.5, 0.6]})
     write(tmp_path, *(result("c", seed, 0.5, config=BUDGET | control) for seed in (0, 1)))
     assert pair(read_rows(tmp_path), "budget", "c").decisive == decisive
+
+
+@pytest.mark.parametrize("control, decisive", [("mine.py:Mine", True), ("mine.py:Other", False), ("da", False)])
+def test_a_router_of_ones_own_has_a_control_of_its_own(tmp_path, control, decisive):
+    mine = dict(router="mine.py:Mine", importance="colmax")
+    write(tmp_path, *(result(row, seed, 0.5, config=BUDGET | config) for seed in (0, 1) for row, config in (
+        ("mine", mine), ("control", mine | dict(router=control, importance="shuffled(colmax)")))))
+    assert pair(read_rows(tmp_path), "mine", "control").decisive == decisive
 
 
 def test_rows_without_a_common_seed_are_not_compared(tmp_path):
