@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from minimoe import kernels
-from minimoe.backend import array_module
+from minimoe.backend import array_module, is_array
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,9 @@ def build_plan(row_ptr, expert, n_experts: int, keep=None) -> RoutingPlan:
     one token has twice, a row_ptr that does not rise from 0, or row_ptr and expert of different A.
     """
     for name, array in (("row_ptr", row_ptr), ("expert", expert)):
-        if array.dtype.kind not in "iu" or array.ndim != 1:
-            raise TypeError(f"build_plan: {name} is {array.dtype} {array.shape}; it must be one row of integers")
+        if not is_array(array) or array.dtype.kind not in "iu" or array.ndim != 1:
+            what = f"{array.dtype} {array.shape}" if is_array(array) else f"a {type(array).__name__}"
+            raise TypeError(f"build_plan: {name} is {what}; it must be one row of integers")
     if row_ptr.size == 0 or int(row_ptr[-1]) != expert.size:
         raise ValueError(f"build_plan: row_ptr asks for {int(row_ptr[-1]) if row_ptr.size else None} assignments, "
                          f"expert has {expert.size}")

@@ -148,8 +148,8 @@ def clean(logits: Tensor, importance, mask, ban, on_nonfinite: str):
 
 def nonfinite_error(what: str, count: int, tokens: int) -> FloatingPointError:
     """What `on_nonfinite="raise"` raises."""
-    return FloatingPointError(f"{what} of {count} of {tokens} tokens are NaN or infinite; "
-                              "lower the learning rate, clip gradients, or use on_nonfinite='skip'")
+    advice = "lower the learning rate or clip gradients" + (", or use on_nonfinite='skip'" if "router" in what else "")
+    return FloatingPointError(f"{what} of {count} of {tokens} tokens are NaN or infinite; {advice}")
 
 
 def host_ban(ban, n_experts: int):
@@ -225,8 +225,8 @@ def _flat(xp, name: str, array, n: int):
 def _counts(xp, k, counted, n: int, most: int):
     """K per token, int32, within 0..most and 0 where `counted` is False, and how many tokens asked for more."""
     k = _flat(xp, "k", k, n)
-    if k.dtype.kind not in "iu":
-        raise TypeError(f"route: k is {k.dtype}; it must be an integer array: k.astype('int32')")
+    if k is None or k.dtype.kind not in "iu":
+        raise TypeError(f"route: k is {getattr(k, 'dtype', k)}; it must be an integer array: k.astype('int32')")
     k = k if counted is None else xp.where(counted, k, 0)
     return xp.minimum(k, most).astype(xp.int32), (k > most).sum()
 

@@ -40,9 +40,10 @@ class MultiHeadAttention(Module):
 
     def forward(self, x: Tensor, mask=None) -> tuple[Tensor, Tensor]:
         d_model = self.out_proj.weight.shape[0]
-        if x.ndim != 3 or x.shape[2] != d_model:
-            raise ValueError(f"MultiHeadAttention: x is {x.shape}; it must be (B, S, {d_model})")
-        batch, length = x.shape[:2]
+        shape = getattr(x, "shape", ())
+        if len(shape) != 3 or shape[2] != d_model:
+            raise ValueError(f"MultiHeadAttention: x is {shape or type(x).__name__}; it must be (B, S, {d_model})")
+        batch, length = shape[:2]
 
         def heads(t):
             split = t.reshape(batch, length, self.n_heads, d_model // self.n_heads)     # (B, S, H, d_h)

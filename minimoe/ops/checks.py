@@ -30,9 +30,9 @@ def as_float(xp, name: str, argument: str, value):
     return value
 
 
-def same_float(name: str, **arrays) -> None:
-    """Raises TypeError unless all arrays (None is skipped) share one float dtype."""
-    given = {argument: array for argument, array in arrays.items() if array is not None}
+def same_float(name: str, optional: tuple[str, ...] = (), **arrays) -> None:
+    """Raises TypeError unless all arrays share one float dtype; those named in `optional` may be None."""
+    given = {argument: array for argument, array in arrays.items() if array is not None or argument not in optional}
     for argument, array in given.items():
         if not is_array(array):
             raise TypeError(f"{name}: {argument} is a {type(array).__name__}; give a Tensor or an array")

@@ -89,7 +89,7 @@ def _products(name: str, x, offsets, grouped: str):
 
 
 def _check(name: str, x, weight, bias, offsets) -> None:
-    same_float(name, x=x, weight=weight, bias=bias)
+    same_float(name, ("bias",), x=x, weight=weight, bias=bias)
     if x.ndim != 2 or weight.ndim != 3 or x.shape[1] != weight.shape[1]:
         raise ValueError(f"{name}: x is {x.shape} and weight is {weight.shape}; they must be (A, d) and (E, d, f)")
     if bias is not None and bias.shape != (weight.shape[0], weight.shape[2]):

@@ -50,7 +50,7 @@ def linear(xp, x, weight, bias=None):
 
     Raises ValueError for shapes that do not fit, TypeError unless all are float32 or all float64.
     """
-    same_float("linear", x=x, weight=weight, bias=bias)
+    same_float("linear", ("bias",), x=x, weight=weight, bias=bias)
     if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
         raise ValueError(f"linear: x is {x.shape} and weight is {weight.shape}; they must be (..., in) and (out, in)")
     if bias is not None and bias.shape != weight.shape[:1]:

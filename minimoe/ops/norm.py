@@ -15,7 +15,7 @@ def layer_norm(xp, x, weight, bias, eps=1e-5):
     Source: Ba et al., arXiv 1607.06450, equations 3 and 4. Raises ValueError for shapes that do not fit, TypeError
     unless all are float32 or all float64.
     """
-    same_float("layer_norm", x=x, weight=weight, bias=bias)
+    same_float("layer_norm", ("weight", "bias"), x=x, weight=weight, bias=bias)
     _check("layer_norm", x, weight=weight, bias=bias)
     kernel, rows = kernels.of(x), (rows_of(x), x.shape[-1])
     y, xhat, inverse = kernel.layer_norm(x.reshape(rows), weight, bias, eps)
@@ -34,7 +34,7 @@ def rms_norm(xp, x, weight=None, eps=None):
     `eps`: None for the machine epsilon of x's dtype, as in PyTorch. Source: Zhang and Sennrich, arXiv 1910.07467,
     equation 4. Raises as layer_norm.
     """
-    same_float("rms_norm", x=x, weight=weight)
+    same_float("rms_norm", ("weight",), x=x, weight=weight)
     _check("rms_norm", x, weight=weight)
     eps = float(xp.finfo(x.dtype).eps) if eps is None else eps
     ones = xp.ones(x.shape[-1], x.dtype)

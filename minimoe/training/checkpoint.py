@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,6 +113,18 @@ def save_checkpoint(path, model, *, tokenizer=None, task: dict | None = None, op
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / FILE, save(tensors, metadata={"minimoe": json.dumps([_checksum(header, tensors), header])}))
     return folder / FILE
+
+
+@contextmanager
+def saying_what_is_kept(path):
+    """An OSError inside, say of a full disk, also says that the checkpoint in folder `path` is whole, if it has one."""
+    try:
+        yield
+    except OSError as error:
+        if path is None or not (Path(path) / FILE).is_file():
+            raise
+        raise OSError(error.errno, f"{error.strerror}; the last checkpoint is whole: go on from it with --resume",
+                      error.filename) from error
 
 
 def load_checkpoint(path) -> Checkpoint:

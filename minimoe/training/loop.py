@@ -17,7 +17,7 @@ from tqdm import tqdm
 from minimoe.backend import array_module, blas_threads
 from minimoe.files import append_text, remove_leftovers, write_text
 from minimoe.optim import AdamW, WarmupLinear, clip_grad_norm_
-from minimoe.training.checkpoint import FILE, load_checkpoint, save_checkpoint
+from minimoe.training.checkpoint import FILE, load_checkpoint, save_checkpoint, saying_what_is_kept
 from minimoe.training.config import RunConfig
 from minimoe.training.heap import keep_freed_memory
 from minimoe.training.parts import Inputs, Parts, can_split
@@ -101,14 +101,16 @@ class Loop(ABC):
         if self.config.batch_size * self.config.max_length * self.config.d_ff >= LARGE:
             keep_freed_memory()
         self.parts = self._make_parts()
-        with blas_threads(self.config.threads), self._polite_interrupt(), self._bar() as bar:
+        with saying_what_is_kept(self.config.out), blas_threads(self.config.threads), self._polite_interrupt(), \
+                self._bar() as bar:
             while self.step < self.total_steps or self.batch:       # or: the last epoch is not validated yet
                 self._epoch(bar)
         self.model.load_state_dict(self.best)
         self.model.eval()
         self.finished = True
         if self.config.out:
-            self.save()
+            with saying_what_is_kept(self.config.out):
+                self.save()
 
     def _epoch(self, bar) -> None:
         self.order_state = self.order.bit_generator.state

@@ -28,7 +28,7 @@ PTR = scan_counts(EACH)
 
 STRANGE = {"float16": lambda a: a.astype(np.float16), "complex": lambda a: a.astype(np.complex64),
            "objects": lambda a: a.astype(object), "texts": lambda a: a.astype(str),
-           "dates": lambda a: np.zeros(a.shape, "datetime64[s]")}
+           "dates": lambda a: np.zeros(a.shape, "datetime64[s]"), "nothing": lambda a: None}
 FRACTIONS = {"fractions": lambda a: a + 0.5}
 WHOLE = {"integers": lambda a: a.astype(np.int64), "booleans": lambda a: a.astype(bool)}
 NOT_FINITE = {"NaN": lambda a: a * np.nan, "infinity": lambda a: a + np.inf}
@@ -47,13 +47,13 @@ CALLS = {
     "Parameter": (nn.Parameter, X, STRANGE | WHOLE),
     "backward": (lambda a: Tensor(X, requires_grad=True).backward(a), X, STRANGE | SHAPES),
     "model ids": (MODEL, IDS, STRANGE | FRACTIONS | without(SHAPES, "empty")),
-    "model mask": (lambda a: MODEL(IDS, a), IDS > 0, without(STRANGE, "texts") | SHAPES),
-    "model segments": (lambda a: MODEL(IDS, None, a), IDS * 0, STRANGE | FRACTIONS | SHAPES),
+    "model mask": (lambda a: MODEL(IDS, a), IDS > 0, without(STRANGE, "texts", "nothing") | SHAPES),
+    "model segments": (lambda a: MODEL(IDS, None, a), IDS * 0, without(STRANGE, "nothing") | FRACTIONS | SHAPES),
     "model labels": (lambda a: MODEL.loss(IDS, a), np.array([1]), STRANGE | FRACTIONS | SHAPES),
     "language model labels": (lambda a: WORDS.loss(IDS, a), IDS, STRANGE | FRACTIONS | SHAPES),
     "expert layer x": (TOP_K, X, STRANGE | WHOLE | NOT_FINITE | {"an axis more": SHAPES["an axis more"]}),
     "expert layer importance": (lambda a: LAYER(X, a), SHARE, NOT_HALF | NOT_FINITE | SHAPES),
-    "expert layer mask": (lambda a: LAYER(X, SHARE, a), REAL, STRANGE | SHAPES),
+    "expert layer mask": (lambda a: LAYER(X, SHARE, a), REAL, without(STRANGE, "nothing") | SHAPES),
     "linear": (LINEAR, X, STRANGE | WHOLE), "norm": (NORM, X, STRANGE | WHOLE),
     "attention": (ATTENTION, X, STRANGE | WHOLE | without(SHAPES, "empty")),
     "weights": (lambda a: LINEAR.load_state_dict({"weight": a, "bias": np.zeros(4)}), np.zeros((4, 8)),
@@ -62,14 +62,15 @@ CALLS = {
     "allocation": (allocate_experts, SHARE, NOT_HALF | WHOLE | NOT_FINITE | without(SHAPES, "empty")),
     "route logits": (lambda a: route(a, EACH), LOGITS, STRANGE | WHOLE | NOT_FINITE | SHAPES),
     "route k": (lambda a: route(LOGITS, a), EACH, STRANGE | FRACTIONS | without(SHAPES, "an axis more")),
-    "route importance": (lambda a: route(LOGITS, EACH, importance=a), EACH / 6, NOT_HALF | NOT_FINITE),
+    "route importance": (lambda a: route(LOGITS, EACH, importance=a), EACH / 6,
+                         without(NOT_HALF, "nothing") | NOT_FINITE),
     "plan row_ptr": (lambda a: build_plan(a, np.zeros(6, int), 3), PTR, STRANGE | FRACTIONS | SHAPES),
     "plan expert": (lambda a: build_plan(PTR, a, 3), np.zeros(6, int), STRANGE | FRACTIONS | SHAPES),
     "accuracy": (lambda a: metrics.compute(["accuracy"], a, CLASSES), CLASSES, STRANGE | FRACTIONS | SHAPES),
     "f1": (lambda a: metrics.compute(["f1", "matthews"], CLASSES, a), CLASSES, STRANGE | FRACTIONS | SHAPES),
     "pearson": (lambda a: metrics.compute(["pearson"], a, NUMBERS), NUMBERS, NOT_HALF | NOT_FINITE | SHAPES),
     "spearman": (lambda a: metrics.compute(["spearman"], NUMBERS, a), NUMBERS, NOT_HALF | NOT_FINITE | SHAPES),
-    "tokens": (TOKENIZER.tokens, np.array([5, 6]), without(STRANGE, "objects") | FRACTIONS),
+    "tokens": (TOKENIZER.tokens, np.array([5, 6]), without(STRANGE, "objects", "nothing") | FRACTIONS),
     "picture": (lambda a: experts_per_token(["a", "b"], a), np.array([[1, 2]]),
                 STRANGE | FRACTIONS | without(SHAPES, "an axis less")),
 }

@@ -172,7 +172,7 @@ def test_a_full_disk_while_training_keeps_the_last_good_checkpoint(capsys, tmp_p
     monkeypatch.setattr(os, "fsync", full_later)
     status, _, error = run(capsys, *base)
     assert status == 2
-    check_line(error, r"checkpoint\.safetensors: No space left on device")
+    check_line(error, r"checkpoint\.safetensors: No space left on device; the last checkpoint is whole: go on from it")
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["checkpoint.safetensors", "metrics.jsonl"]
     monkeypatch.setattr(os, "fsync", fsync)
     status, out, error = run(capsys, *base, "--resume")

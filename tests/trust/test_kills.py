@@ -13,6 +13,7 @@ from minimoe.training import load_checkpoint
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="SIGKILL and file limits are POSIX's")]
 SHORT = ["--no-baseline", "--max-steps", "25"]
 CHECKPOINT = "checkpoint.safetensors"
+KEPT = "; the last checkpoint is whole: go on from it with --resume"
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_a_full_disk_gives_one_line_and_keeps_the_last_checkpoint_from_which_the
     good = killed_after_a_checkpoint(kills, tmp_path)
     full = f"import resource as r; r.setrlimit(r.RLIMIT_FSIZE, ({len(good) // 2}, r.RLIM_INFINITY))"
     found = train(kills, tmp_path, "--resume", first=full)
-    assert (found.returncode, found.stderr) == (2, f"minimoe: {tmp_path / CHECKPOINT}: File too large\n")
+    assert (found.returncode, found.stderr) == (2, f"minimoe: {tmp_path / CHECKPOINT}: File too large{KEPT}\n")
     assert (tmp_path / CHECKPOINT).read_bytes() == good
     assert train(kills, tmp_path, "--resume").returncode == 0 and kills.contents(tmp_path) == whole
 
@@ -79,7 +80,7 @@ def test_a_log_without_room_is_named_in_one_line_and_the_run_goes_on_from_its_ch
     (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
     found = train(kills, tmp_path)
     assert found.returncode == 2
-    assert found.stderr == f"minimoe: {tmp_path / 'metrics.jsonl'}: No space left on device\n"
+    assert found.stderr == f"minimoe: {tmp_path / 'metrics.jsonl'}: No space left on device{KEPT}\n"
     assert load_checkpoint(tmp_path).state["step"] == 9                 # the log's first line belongs to step 10
     (tmp_path / "metrics.jsonl").unlink()
     assert train(kills, tmp_path, "--resume").returncode == 0 and kills.contents(tmp_path) == whole
