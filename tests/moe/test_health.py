@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minimoe.moe.health import describe, effective_experts, has_collapsed, health
+from minimoe.moe.health import MANY, describe, describe_layers, effective_experts, has_collapsed, health
 from minimoe.moe.routing import route
 
 
@@ -193,3 +193,41 @@ def test_tokens_that_all_agree_on_one_expert_have_always_collapsed(n_experts, to
 def test_a_short_text_whose_tokens_share_two_experts_is_no_collapse_but_complete_agreement_is():
     assert warnings_in(health(routing([2, 5] * 8, 8))) == []
     assert len(warnings_in(health(routing([5] * 16, 8)))) == 1
+
+
+@pytest.mark.parametrize("tokens", [MANY - 2, MANY])
+def test_from_64_tokens_on_two_busy_experts_of_eight_are_a_collapse_and_idle_experts_dead(tokens):
+    lines = health(routing([0, 4] * (tokens // 2), 8))
+    assert bool(warnings_in(lines)) == (tokens == MANY)
+    assert lines[1].startswith("Dead experts" if tokens == MANY else "Experts without a token: 1-3, 5-7, but 62 tokens")
+
+
+def test_a_quarter_of_the_way_from_the_floor_is_enough():
+    assert effective_experts([40, 40, 0, 0, 0]) == 2.0 == 1 + 0.25 * (5 - 1)
+    assert not has_collapsed([0, 80, 0, 0, 0, 0], [40, 40, 0, 0, 0])
+    assert has_collapsed([0, 80, 0, 0, 0, 0], [41, 39, 0, 0, 0])
+
+
+def test_three_quarters_of_the_experts_still_leave_a_choice():
+    assert effective_experts([30] * 15) == 0.75 * 20
+    assert has_collapsed([0] * 15 + [30] + [0] * 5, [30] * 15 + [0] * 5)
+
+
+def test_as_many_assignments_as_experts_can_be_judged():
+    assert len(warnings_in(health(routing([2] * 8, 8)))) == 1 and not warnings_in(health(routing([2] * 7, 8)))
+
+
+@pytest.mark.parametrize("tokens, n_experts, k, judged", [(7, 2, 1, True), (6, 2, 1, False), (2, 50, 25, True)])
+def test_agreement_is_judged_where_chance_alone_gives_it_at_most_twice_in_a_hundred(tokens, n_experts, k, judged):
+    """All tokens on the same experts by chance: n_experts ** (1 - tokens), here 1/64, 1/32 and 1/50."""
+    assert has_collapsed([0] * k + [tokens] + [0] * (n_experts - k), [tokens] * k + [0] * (n_experts - k)) == judged
+
+
+def test_only_three_in_a_row_are_drawn_together():
+    lines = health(routing([0, 3, 7] * 24, 8))
+    assert "Dead experts, which got no token: 1, 2, 4-6." in lines
+
+
+def test_every_layer_needs_its_range():
+    with pytest.raises(ValueError, match="shorter"):
+        describe_layers([routing([0, 1], 2).stats], [])
