@@ -13,6 +13,7 @@
     seeds = [0]                           # a row may have seeds and tasks of its own, in place of the grid's
     [tasks_options.sentiment]             # keys for one task only
     epochs = 5
+    seeds = [0, 1]                        # in place of the grid's; a row's own win
 
 A cell's configuration is [common], then the task's options, then the row's keys; the later wins, tables of router
 options are joined. In `out` and `init_from`, {task}, {row} and {seed} stand for the cell's own: so a pretrain grid can
@@ -84,22 +85,26 @@ def grid_cells(values: dict, options: dict | None = None, seed: int | None = Non
     seeds = _list("seeds", values.get("seeds", [0]), int)
     tasks = _list("tasks", values.get("tasks", []), str, empty=True) if kind == "train" else [NO_TASK]
     common = _table("[common]", values.get("common", {})) | _table("--set", options or {})
-    by_task = {task: _table(f"[tasks_options.{task}]", keys)
-               for task, keys in _tables("tasks_options", values.get("tasks_options", {})).items()}
+    by_task, seeds_of = {}, {}
+    for task, keys in _tables("tasks_options", values.get("tasks_options", {})).items():
+        where = f"[tasks_options.{task}]"
+        seeds_of[task] = _list(f"{where} seeds", keys.get("seeds", seeds), int)
+        by_task[task] = _table(where, {key: value for key, value in keys.items() if key != "seeds"})
     cells = []
     for row, keys in _rows(values.get("rows", {})).items():
         where = f"[rows.{row}]"
-        own_seeds = _list(f"{where} seeds", keys.get("seeds", seeds), int) if seed is None else [seed]
+        own_seeds = _list(f"{where} seeds", keys["seeds"], int) if "seeds" in keys else None
         own_tasks = _list(f"{where} tasks", keys.get("tasks", tasks), str) if kind == "train" else tasks
         own = ("seeds", "tasks") if kind == "train" else ("seeds",)
         keys = _table(where, {key: value for key, value in keys.items() if key not in own})
         cells += [_cell(kind, task, row, number, _joined(common, by_task.get(task, {}), keys))
-                  for task in own_tasks for number in own_seeds]
+                  for task in own_tasks
+                  for number in ([seed] if seed is not None else own_seeds or seeds_of.get(task, seeds))]
     for task in by_task:
         if task not in {cell.task for cell in cells}:
             raise ValueError(f"[tasks_options.{task}]: no row has the task {task!r}")
     _check_folders(cells)
-    seeds = list(dict.fromkeys(cell.seed for cell in cells))
+    seeds = list(dict.fromkeys([*seeds, *(cell.seed for cell in cells)]))
     tasks = list(dict.fromkeys(cell.task for cell in cells))
     return sorted(cells, key=lambda cell: (seeds.index(cell.seed), tasks.index(cell.task)))     # rows keep their order
 

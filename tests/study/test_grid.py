@@ -54,6 +54,15 @@ def test_a_cell_is_common_then_task_then_row(grid):
     assert found["sentiment/budget/0"].router_options == {"jitter": 0.01, "gates": "renorm"}
 
 
+def test_a_task_may_have_seeds_of_its_own_and_those_of_a_row_or_of_the_command_line_win(grid):
+    with grid.open("a", encoding="utf-8") as file:
+        file.write("[tasks_options.sentiment]\nseeds = [3]\n")
+    assert [c.name for c in read_grid(grid)] == [
+        "acceptability/switch/0", "acceptability/budget/0", "acceptability/switch/1", "acceptability/budget/1",
+        "sentiment/switch/3", "sentiment/budget/3", "sentiment/once/7"]
+    assert {c.seed for c in read_grid(grid, seed=5)} == {5}
+
+
 def test_the_file_of_a_cell_is_named_after_it(grid):
     assert read_grid(grid)[0].file == "sentiment--switch--0.json"
 
@@ -108,6 +117,8 @@ WRONG = {
     "a negative seed": (ROW | {"seeds": [-1]}, "seed: -1 is not an integer of at least 0"),
     "a seed twice": (ROW | {"seeds": [0, 0]}, "seeds: 0 is there twice"),
     "a task twice": (ROW | {"tasks": ["sentiment"] * 2}, "tasks: 'sentiment' is there twice"),
+    "a task's seed twice": (ROW | {"tasks_options": {"sentiment": {"seeds": [1, 1]}}},
+                            r"\[tasks_options.sentiment\] seeds: 1 is there twice"),
     "a row's seed twice": (ROW | {"rows": {"a": {"seeds": [1, 1]}}}, r"\[rows.a\] seeds: 1 is there twice"),
     "rows that differ in case": (ROW | {"rows": {"A": {}, "a": {}}}, r"\[rows.a\]: there is 'A' already"),
     "a row with a slash": (ROW | {"rows": {"a/b": {}}}, r"\[rows.a/b\]: a row's name is part of a file's name"),
