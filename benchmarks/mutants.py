@@ -192,6 +192,7 @@ class Survey:
 def survey(files: dict[Path, list[pytest.Item]], jobs: int, found: dict[str, dict[str, str]], keep) -> None:
     """Fills found[file][mutant] with "noticed", "too slow" or "survived"; calls keep() now and then."""
     running: dict[int, tuple] = {}
+    seconds: dict[frozenset, float] = {}            # tests -> how long they take without a change
     best: Counter[pytest.Item] = Counter()          # test -> mutants of this file that it noticed first
 
     def settle(at_most: int) -> None:
@@ -215,22 +216,29 @@ def survey(files: dict[Path, list[pytest.Item]], jobs: int, found: dict[str, dic
 
     for file, items in files.items():
         name = file.relative_to(PACKAGE).as_posix()
-        began = time.monotonic()
-        child, answer = start(None, items)
-        os.close(answer)
-        if os.waitpid(child, 0)[1]:
-            raise SystemExit(f"{name}: its tests fail without any change; nothing was measured")
-        limit = LIMIT * (time.monotonic() - began) * max(jobs, 1)
-        done = found.setdefault(name, {})
+        mutants = {f"{what} (#{number})": code for number, (what, code) in enumerate(mutants_of(file))}
+        found[name] = {mutant: result for mutant, result in found.get(name, {}).items() if mutant in mutants}
+        to_do = mutants.keys() - found[name].keys()
+        tests = frozenset(items)
+        if to_do and tests not in seconds:
+            seconds[tests] = clean_run(name, items)
         best.clear()
-        for number, (mutant, code) in enumerate(mutants_of(file)):
-            mutant = f"{mutant} (#{number})"
-            if mutant not in done:
-                settle(jobs - 1)
-                order = sorted(items, key=lambda item: -best[item])
-                child, answer = start(code, order)
-                running[child] = name, mutant, order, answer, time.monotonic() + limit
+        for mutant in (mutant for mutant in mutants if mutant in to_do):
+            settle(jobs - 1)
+            order = sorted(items, key=lambda item: -best[item])
+            child, answer = start(mutants[mutant], order)
+            running[child] = name, mutant, order, answer, time.monotonic() + LIMIT * seconds[tests] * jobs
         settle(0)
+
+
+def clean_run(name: str, items: list[pytest.Item]) -> float:
+    """Seconds that the tests take without a change, all of which must pass."""
+    began = time.monotonic()
+    child, answer = start(None, items)
+    os.close(answer)
+    if os.waitpid(child, 0)[1]:
+        raise SystemExit(f"{name}: its tests fail without any change; nothing was measured")
+    return time.monotonic() - began
 
 
 def summary(found: dict[str, dict[str, str]]) -> list[dict]:
