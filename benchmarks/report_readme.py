@@ -3,8 +3,8 @@
     python benchmarks/report_readme.py              # from benchmarks/results/GRID/*.json
     python benchmarks/report_readme.py --check      # status 1 where README.md says anything else than the files
 
-Writes the report beside the results, the section of README.md between its two marks, and the rows that ship with the
-package, which `minimoe.study.published.load_results` reads.
+Writes a report into the folder of every grid, the section of README.md between its two marks, and the rows that ship
+with the package, which `minimoe.study.published.load_results` reads.
 """
 from __future__ import annotations
 
@@ -16,26 +16,36 @@ from marked import replaced
 
 from minimoe.files import write_text
 from minimoe.study.comparisons import compare_rows
-from minimoe.study.report import write_report
+from minimoe.study.report import row_records, write_report
 from minimoe.study.report_text import decisive_table, scores_overview
-from minimoe.study.rows import groups, read_rows
+from minimoe.study.rows import Row, groups, read_rows
+from minimoe.study.tables import csv_text
 from minimoe.study.verdicts import decisive_of, evidence, overall, read_marks
 
 ROOT = Path(__file__).parents[1]
+PLANNED = ("builtin", "words", "glue")              # what was to be measured was fixed before anything was
 BEGIN, END = "<!-- results:start -->", "<!-- results:end -->"
 
 
-def section(results: Path) -> str:
-    """What README.md says between its marks."""
-    rows = read_rows(results)
-    if not rows:
-        raise ValueError(f"{results}: there are no results here; run minimoe compare first")
+def section(results: Path, rows: list[Row]) -> str:
+    """What README.md says between its marks: the planned grids in tables, of the others what they say together."""
     measured = read_marks(results)
-    decisive = decisive_of(rows, compare_rows(rows), measured)
-    return "\n\n".join([
-        overall(decisive), *([decisive_table(decisive)] if decisive else []),
-        "Scores, mean ± sample standard deviation over seeds:", scores_overview(rows),
-        "\n".join(f"- {group[0].group}: {evidence(group, measured)}" for group in groups(rows))])
+    planned, further = ([row for row in rows if (row.grid in PLANNED) == wanted] for wanted in (True, False))
+    parts = []
+    if planned:
+        decisive = decisive_of(planned, compare_rows(planned), measured)
+        parts += [overall(decisive), *([decisive_table(decisive)] if decisive else []),
+                  "Scores, mean ± sample standard deviation over seeds:", scores_overview(planned, measured),
+                  "\n".join(f"- {group[0].group}: {evidence(group, measured)}" for group in groups(planned))]
+    if further:
+        parts += [f"Further rows and attempts to do better ({', '.join(grids_of(further))}). "
+                  + overall(decisive_of(further, compare_rows(further), measured))]
+    reports = ", ".join(f"[{grid}](benchmarks/results/{grid}/report.md)" for grid in grids_of(rows))
+    return "\n\n".join([*parts, f"All tables, intervals and figures: {reports}."])
+
+
+def grids_of(rows: list[Row]) -> list[str]:
+    return list(dict.fromkeys(row.grid for row in rows))
 
 
 def main(arguments=None) -> int:
@@ -47,13 +57,16 @@ def main(arguments=None) -> int:
     options = parser.parse_args(arguments)
     try:
         text = options.readme.read_text(encoding="utf-8")
-        wanted = replaced(text, BEGIN, END, section(options.results))
+        rows = read_rows(options.results)
+        if not rows:
+            raise ValueError(f"{options.results}: there are no results here; run minimoe compare first")
+        wanted = replaced(text, BEGIN, END, section(options.results, rows))
         if options.check:
             print(f"{options.readme}: {'as the results say' if text == wanted else 'is not what the results say'}")
             return int(text != wanted)
-        written = write_report(options.results)
+        written = [path for grid in grids_of(rows) for path in write_report(options.results / grid)]
         options.shipped.parent.mkdir(parents=True, exist_ok=True)
-        write_text(options.shipped, (options.results / "rows.csv").read_text(encoding="utf-8"))
+        write_text(options.shipped, csv_text(row_records(rows, read_marks(options.results))))
         write_text(options.readme, wanted)
     except (OSError, ValueError, ImportError) as error:
         print(f"report_readme.py: {error}", file=sys.stderr)

@@ -7,7 +7,7 @@ from minimoe.study.comparisons import TOLERANCE, Comparison
 from minimoe.study.rows import Row, groups
 from minimoe.study.statistics import mean_sd
 from minimoe.study.tables import markdown, row_record
-from minimoe.study.verdicts import conclusion, decisive_of, evidence, overall, with_evidence
+from minimoe.study.verdicts import conclusion, decisive_of, evidence, marks_of, overall, with_evidence
 
 READING = f"""\
 Scores are means over seeds ± the sample standard deviation. Differences are paired: the rows of a seed share the order
@@ -50,12 +50,19 @@ def decisive_table(decisive: list[Comparison]) -> str:
         "Student 95 %": interval(one.difference.student), "verdict": one.words} for one in decisive])
 
 
-def scores_overview(rows: list[Row]) -> str:
-    """Mean ± sample sd of every row, a column for each grid and task."""
-    names = list(dict.fromkeys(row.name for row in rows))
-    found = {(row.name, row.group): plus_minus(*mean_sd(list(row.scores.values()))) for row in rows}
-    return markdown([{"row": name} | {f"{group[0].group}, {group[0].metric}": found.get((name, group[0].group), "-")
-                                      for group in groups(rows)} for name in names])
+def scores_overview(rows: list[Row], measured: dict) -> str:
+    """A line for each grid and task: what must be beaten, and mean ± sample sd of the rows that all of them have."""
+    by_group = [{row.name: row for row in group} for group in groups(rows)]
+    names = [name for name in by_group[0] if all(name in group for group in by_group)]
+    lines = []
+    for group in by_group:
+        first, *_ = group.values()
+        marks = marks_of(list(group.values()), measured).values()
+        mark = min(marks) if first.lower_is_better else max(marks)
+        lines.append({"task": first.group, "metric": first.metric + ", lower is better" * first.lower_is_better,
+                      "seeds": str(len(first.scores)), "to beat": f"{mark:.3f}"} | {
+            name: plus_minus(*mean_sd(list(group[name].scores.values())), digits=3) for name in names})
+    return markdown(lines)
 
 
 def scores_table(group: list[Row]) -> str:
@@ -115,8 +122,8 @@ def origin(rows: list[Row]) -> str:
             f"{seen('source')}; {'; '.join(sorted(machines))}.")
 
 
-def plus_minus(mean: float, sd: float | None, sign: str = "") -> str:
-    return f"{mean:{sign}.4f}" + ("" if sd is None else f" ± {sd:.4f}")
+def plus_minus(mean: float, sd: float | None, sign: str = "", digits: int = 4) -> str:
+    return f"{mean:{sign}.{digits}f}" + ("" if sd is None else f" ± {sd:.{digits}f}")
 
 
 def interval(found: tuple[float, float] | None) -> str:

@@ -39,11 +39,25 @@ def test_one_command_writes_report_readme_and_shipped_rows(published, capsys):
     assert text.startswith("before\n<!-- results:start -->\n\nAt equal compute") and "old" not in text
     assert text.endswith("\n\n<!-- results:end -->\nafter\n")
     assert "| sentiment (builtin) | budget | 3 | 0.7533 | +0.0033 ± 0.0153 |" in text
-    assert "| shuffled | 0.7500 ± 0.0500 |" in text
+    assert "| sentiment (builtin) | accuracy | 3 | 0.500 | 0.750 ± 0.050 | 0.753 ± 0.035 |" in text
+    assert "[builtin](benchmarks/results/builtin/report.md)" in text and "Further rows" not in text
     assert "- sentiment (builtin): Every row's mean beats the mark (best constant answer 0.500" in text
     assert [row["row"] for row in read_rows_csv(shipped.read_text(encoding="utf-8"))] == ["shuffled", "budget"]
     listed = capsys.readouterr().out.splitlines()
-    assert str(results / "report.md") in listed and all(Path(path).is_file() for path in listed)
+    assert str(results / "builtin" / "report.md") in listed and all(Path(path).is_file() for path in listed)
+
+
+def test_grids_that_were_not_planned_are_summed_up_apart_and_do_not_enter_the_verdict(published):
+    results, readme, shipped, publish = published
+    publish()
+    planned = readme.read_text(encoding="utf-8").partition("All tables")[0]
+    write_rows(results / "ideas", {"shuffled": [0.7, 0.71, 0.72], "budget": [0.81, 0.8, 0.82]})
+    assert publish() == 0
+    text = readme.read_text(encoding="utf-8")
+    assert text.startswith(planned.rstrip()) and (results / "ideas" / "report.md").is_file()
+    assert "Further rows and attempts to do better (ideas). At equal compute" in text
+    assert text.count("importance helps in 1 of 1 comparison.") == 1 and "importance helps" not in planned
+    assert {row["grid"] for row in read_rows_csv(shipped.read_text(encoding="utf-8"))} == {"builtin", "ideas"}
 
 
 def test_a_second_run_changes_nothing_and_a_check_agrees(published):
@@ -68,7 +82,8 @@ def test_a_check_finds_a_readme_that_was_typed_and_writes_nothing(published, cap
 def test_a_readme_without_its_two_marks_is_left_alone(published, capsys, text):
     results, readme, _, publish = published
     readme.write_text(text, encoding="utf-8")
-    assert publish() == 2 and readme.read_text(encoding="utf-8") == text and not (results / "report.md").exists()
+    assert publish() == 2 and readme.read_text(encoding="utf-8") == text
+    assert not (results / "builtin" / "report.md").exists()
     assert "needs the lines <!-- results:start --> and <!-- results:end -->" in capsys.readouterr().err
 
 
