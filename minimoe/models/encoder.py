@@ -43,7 +43,6 @@ class EncoderLayer(Module):
     """x += D(attention(norm1(x))); x += D(experts or feed-forward(norm2(x)))."""
 
     def __init__(self, config: EncoderConfig, experts: bool, *, rng, dropout_rng):
-        super().__init__()
         rng = generator(rng, type(self).__name__)
         self.norm1 = LayerNorm(config.d_model)
         self.attention = MultiHeadAttention(config.d_model, config.n_heads, config.dropout, rng=rng,
@@ -81,7 +80,6 @@ class Encoder(Module):
     their own, so that one never moves the other."""
 
     def __init__(self, config: EncoderConfig, rng=0):
-        super().__init__()
         self.config = config
         weights, dropout_rng = generator(rng, type(self).__name__).spawn(2)
         d = config.d_model

@@ -38,7 +38,6 @@ class Router(Module):
                  eval_capacity: float | None = None, priority: str = "position", capacity_min: int = 1,
                  renorm_after_drop: bool = False, ban=None, balance_weight: float = 0.01, z_weight: float = 0.001,
                  entropy_weight: float = 0.0, jitter: float = 0.0, gauss: float = 0.0, on_nonfinite: str = "raise"):
-        super().__init__()
         name = type(self).__name__
         check_sizes(name, n_experts=n_experts, d_model=d_model)
         weights = dict(balance_weight=balance_weight, z_weight=z_weight, entropy_weight=entropy_weight)

@@ -21,7 +21,6 @@ class Experts(Module):
 
     def __init__(self, d_model: int, d_ff: int, n_experts: int, activation: str = "gelu", *, rng,
                  dropout: float = 0.0, dropout_rng=None, grouped: str = "library"):
-        super().__init__()
         rng = generator(rng, "Experts")
         self.activation, self.dropout, self.grouped = activation, dropout, grouped
         self.dropout_rng = rng.spawn(1)[0] if dropout_rng is None else generator(dropout_rng, "Experts")

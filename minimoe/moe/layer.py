@@ -23,7 +23,6 @@ class MoELayer(Module):
     def __init__(self, d_model: int, d_ff: int, n_experts: int, router: Router | str = "da", activation: str = "gelu",
                  *, rng, router_options: dict | None = None, dropout: float = 0.0, dropout_rng=None,
                  grouped: str = "library"):
-        super().__init__()
         for_experts, for_router = generator(rng, "MoELayer").spawn(2)
         if isinstance(router, str):
             router = make_router(router, d_model, n_experts, rng=for_router, **(router_options or {}))

@@ -134,6 +134,13 @@ def test_focus_and_router_entropy_of_flat_rows_stay_between_0_and_1_in_float32()
         assert (0 <= focus).all() and (focus < 1e-6).all() and (1 - 1e-6 < hesitation).all() and (hesitation <= 1).all()
 
 
+def test_focus_of_a_weight_that_rounding_put_above_1_is_1():
+    above = np.nextafter(np.float32(1), np.float32(2))
+    p = np.array([[[[above, 0], [0, above]]]])
+    np.testing.assert_array_equal(token_importance(p, measure="focus"), [[1, 1]])
+    np.testing.assert_array_equal(token_importance(p, measure="diffuse"), [[0, 0]])
+
+
 @pytest.mark.parametrize("given, returned", [(np.float16, np.float32), (np.float32, np.float32),
                                               (np.float64, np.float64)])
 @pytest.mark.parametrize("measure", ALL_FORMS)
