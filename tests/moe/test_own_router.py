@@ -234,3 +234,9 @@ def test_a_method_that_answers_with_something_else_is_named(tmp_path, method, se
     router = make_router(write(tmp_path, text), 4, 3)
     with pytest.raises(ValueError, match=sentence):
         router(Tensor(np.ones((2, 4), np.float32)))
+
+
+def test_a_router_that_is_given_no_rng_starts_from_seed_0():
+    same, other = make_router("da", 4, 5, rng=0), make_router("da", 4, 5, rng=1)
+    weight = make_router("da", 4, 5).weight.data
+    assert np.array_equal(weight, same.weight.data) and not np.array_equal(weight, other.weight.data)
