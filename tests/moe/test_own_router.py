@@ -240,3 +240,10 @@ def test_a_router_that_is_given_no_rng_starts_from_seed_0():
     same, other = make_router("da", 4, 5, rng=0), make_router("da", 4, 5, rng=1)
     weight = make_router("da", 4, 5).weight.data
     assert np.array_equal(weight, same.weight.data) and not np.array_equal(weight, other.weight.data)
+
+
+def test_a_class_that_passes_nothing_on_has_its_own_options_alone(tmp_path):
+    source = SOURCE.replace(", **options):", ", *, rng=0):").replace("**options)", "rng=rng)")
+    with pytest.raises(ValueError, match="option 'gates' is not one of most, sure$"):
+        make_router(write(tmp_path, source), 4, 3, gates="renorm")
+    assert make_router(write(tmp_path, source), 4, 3, most=2).most == 2
