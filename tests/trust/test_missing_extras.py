@@ -87,7 +87,7 @@ def test_a_checkpoint_of_pieces_of_words_names_the_extra(tmp_path):
 
 
 LARGE = ("matplotlib", "cupy", "tokenizers", "torch", "sklearn", "hypothesis", "IPython", "scipy.optimize",
-         "scipy.stats", "multiprocessing.pool")
+         "scipy.special", "scipy.stats", "multiprocessing.pool")
 
 
 @pytest.mark.parametrize("first", ["import minimoe", "import minimoe.cudasim, minimoe.kernels",
