@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from minimoe.moe.importance import MEASURES, rollout, router_entropy, token_importance
+from minimoe.moe.normalise import live_range
 
 ATTENTION_MEASURES = ("rowmax", "colmax", "colsum", "colsum_l1", "cls", "focus", "diffuse")
 ALL_FORMS = (*MEASURES, "shuffled(rowmax)", "reversed(colsum)", "shuffled(reversed(focus))")
@@ -304,3 +305,8 @@ def test_nan_weights_give_nan_importance_and_no_normaliser_hides_them():
     for normalise in ("mean1", "minmax", "rank"):
         with pytest.raises(ValueError, match="NaN or infinite at 1 tokens"):
             token_importance(p, mask, normalise=normalise)
+
+
+def test_the_range_of_a_sample_without_live_tokens_is_0_to_0():
+    low, high = live_range(np.array([[3.0, 4.0], [3.0, 4.0]]), np.array([[False, False], [True, True]]))
+    assert low.tolist() == [[0], [3]] and high.tolist() == [[0], [4]]
