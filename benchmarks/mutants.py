@@ -34,7 +34,8 @@ PACKAGE, TESTS = Path(minimoe.__file__).parent, Path(__file__).parents[1]
 OPS = ["tests/test_ops.py", "tests/test_ops_details.py", "tests/test_op_errors.py", "tests/moe/test_layer.py",
        "tests/trust/test_differential.py"]
 # file, or folder with all its files -> the tests that know it
-TARGETS = {"moe": ["tests/moe", "tests/trust/test_differential.py", "tests/trust/test_properties.py"],
+TARGETS = {"moe": ["tests/moe", "tests/trust/test_differential.py", "tests/trust/test_properties.py",
+                   "tests/trust/test_properties_routing.py", "tests/trust/test_bad_arrays.py"],
            "ops/dispatch.py": OPS, "ops/grouped.py": [*OPS, "tests/kernels/test_expert_forms.py"],
            "ops/softmax.py": OPS, "optim": ["tests/optim"]}
 LIMIT = 4
