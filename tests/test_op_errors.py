@@ -85,6 +85,7 @@ ERRORS = [
     # shapes
     Error("reshape", [ones(2, 3), (4, 2)], ValueError, r"reshape: x is \(2, 3\), 6 elements.*\(4, 2\)"),
     Error("reshape", [ones(2, 3), (-1, -1)], ValueError, r"reshape: x is \(2, 3\)"),
+    Error("reshape", [ones(2, 3), (-2, 3)], ValueError, r"reshape: x is \(2, 3\), 6 elements.*\(-2, 3\)"),
     *[Error("transpose", [ones(2, 3)], ValueError, r"transpose: axes is .*each of the 2 axes", {"axes": axes})
       for axes in ((0,), (0, 0), (0, 2), (0, 1, 1))],
     Error("concatenate", [[ones(2, 3), ones(2, 4)]], ValueError, r"concatenate: shapes are \[\(2, 3\), \(2, 4\)\]"),

@@ -14,6 +14,8 @@ def reshape(xp, x, shape):
     """The same elements in row-major order in another shape; one size may be -1. Raises ValueError if it cannot fit."""
     x = as_array(xp, "reshape", "x", x)
     try:
+        if min((shape,) if isinstance(shape, int) else shape, default=0) < -1:      # NumPy takes it for -1
+            raise ValueError
         y = x.reshape(shape)
     except ValueError:
         raise ValueError(f"reshape: x is {x.shape}, {x.size} elements; they do not fill shape {shape}") from None
