@@ -172,6 +172,17 @@ def test_a_mutant_changes_one_place_inside_a_function(script, tmp_path):
                      ("8:", "the", "refused"), ("10:", "the", -9), ("10:", "Add", -2), ("11:", "`print(x)`", -8)]
 
 
+def test_a_mutant_that_leaves_out_super_can_still_be_put_in_place(script, tmp_path, monkeypatch):
+    """A function's code can only be replaced by one that needs the same names from around it."""
+    (tmp_path / "m.py").write_text("class A(list):\n    def __init__(self):\n        super().__init__([5])\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module, mutants = __import__("m"), script("mutants")
+    last = list(mutants.mutants_of(tmp_path / "m.py"))[-1]
+    assert last[0] == "3: `super().__init__([5])` left out" and module.A() == [5]
+    mutants.install(last[1])
+    assert module.A() == []
+
+
 def test_mutants_are_noticed_by_the_tests_that_know_the_file(tmp_path):
     found = tmp_path / "mutants.json"
     done = mutants("--only", "optim/clip", "--jobs", "1", "--json", str(found))
