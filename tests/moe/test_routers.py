@@ -240,8 +240,14 @@ def test_experts_that_are_not_banned_are_counted():
     assert SwitchRouter(D, E, rng=0, ban=ban).allowed_experts() == E - 1
 
 
-def test_a_router_with_a_capacity_does_not_let_a_batch_be_split():
-    assert SwitchRouter(D, E, rng=0).by_sample and not SwitchRouter(D, E, rng=0, capacity=1.0).by_sample
+@pytest.mark.parametrize("name, options, by_sample", [
+    ("switch", {}, True), ("switch", dict(capacity=1.5), False), ("da", {}, True), ("da", dict(capacity=1.5), False),
+    ("da", dict(allocation="threshold", thresholds=[0.5]), True),
+    ("da", dict(allocation="threshold", threshold_shares=[0.5]), False),
+    ("da", dict(allocation="budget", mean_experts=2, group="sample"), True),
+    ("da", dict(allocation="budget", mean_experts=2, group="batch"), False)])
+def test_a_batch_may_be_split_where_no_sample_sees_another(name, options, by_sample):
+    assert make_router(name, D, E, **options).by_sample == by_sample
 
 
 def test_a_dynamic_router_says_that_importance_is_missing():
