@@ -163,6 +163,8 @@ REFUSED += [
     ("da", dict(measure="router_entropy", heads="max"), "heads='max' does nothing under measure='router_entropy'"),
     ("da", dict(source="next"), "source='next' is unknown; choose one of same, prev, mean_of_layers"),
     ("da", dict(allocation="floor"), "allocation='floor' is unknown; choose one of ceil, affine"),
+    ("da", dict(allocation="floor", mean_experts=2), "allocation='floor' is unknown"),
+    ("da", dict(k_min=3, k_max=2, mean_experts=2, allocation="budget"), "k_min=3, k_max=2"),
     ("da", dict(k_min=3, k_max=2), "k_min=3, k_max=2"), ("da", dict(k_max=5), "k_max=5"),
     ("da", dict(k_min=-1), "k_min=-1"),
     ("da", dict(allocation="budget"), "'budget' needs mean_experts"),
