@@ -45,7 +45,7 @@ def group_verdict(group: list[Row], comparisons: list[Comparison], measured: dic
 def decisive_table(decisive: list[Comparison]) -> str:
     return markdown([{
         "task": one.candidate.group, "row": one.candidate.name, "seeds": str(len(one.difference.seeds)),
-        "score": plus_minus(one.candidate.mean("score"), None),
+        "sd of K": or_dash(one.candidate.sd_k(), ".2f"), "score": plus_minus(one.candidate.mean("score"), None),
         "minus its shuffled control": plus_minus(one.difference.mean, one.difference.sd, "+"),
         "Student 95 %": interval(one.difference.student), "verdict": one.words} for one in decisive])
 
@@ -77,7 +77,8 @@ def _score_line(row: Row, record: dict, known_words: bool) -> dict[str, str]:
             row.metric: plus_minus(record["mean"], record["sd"])}
     if len(metrics) > 1:
         line |= {name: f"{sum(r['metrics'][name] for r in row.results) / len(row.results):.4f}" for name in metrics}
-    line |= {"mean K": f"{record['mean_k']:.3f}", "FLOPs/token": f"{record['flops_per_token']:,.0f}",
+    line |= {"mean K": f"{record['mean_k']:.3f}", "sd of K": or_dash(record["sd_k"], ".2f"),
+             "FLOPs/token": f"{record['flops_per_token']:,.0f}",
              "tokens/s": or_dash(record["tokens_per_second"], ",.0f"), "parameters": f"{record['parameters']:,.0f}",
              "load CV": or_dash(record["load_cv"], ".2f"), "dropped": f"{100 * record['dropped']:.1f} %"}
     if known_words:

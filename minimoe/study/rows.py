@@ -82,6 +82,14 @@ class Row:
         layers = [np.sum(layer, axis=0) for layer in zip(*(r["k_per_layer"] for r in self.results), strict=True)]
         return [{k: float(n / counts.sum()) for k, n in enumerate(counts) if n} for counts in layers]
 
+    def sd_k(self) -> float | None:
+        """Standard deviation of K over the tokens of a layer, mean over the layers; None for a dense row. Near 0, a
+        row hardly differs from one with a fixed number of experts."""
+        layers = [(np.array(list(shares)), np.array(list(shares.values()))) for shares in self.k_shares()]
+        if not layers:
+            return None
+        return float(np.mean([np.sqrt(shares @ (k - shares @ k) ** 2) for k, shares in layers]))
+
     def load_cv(self) -> float | None:
         """Coefficient of variation of the experts' loads, mean over layers and seeds; None for a dense row."""
         found = [value for result in self.results for value in result["load_cv"]]

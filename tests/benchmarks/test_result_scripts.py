@@ -38,7 +38,7 @@ def test_one_command_writes_report_readme_and_shipped_rows(published, capsys):
     text = readme.read_text(encoding="utf-8")
     assert text.startswith("before\n<!-- results:start -->\n\nAt equal compute") and "old" not in text
     assert text.endswith("\n\n<!-- results:end -->\nafter\n")
-    assert "| sentiment (builtin) | budget | 3 | 0.7533 | +0.0033 ± 0.0153 |" in text
+    assert "| sentiment (builtin) | budget | 3 | 0.00 | 0.7533 | +0.0033 ± 0.0153 |" in text
     assert "| sentiment (builtin) | accuracy | 3 | 0.500 | 0.750 ± 0.050 | 0.753 ± 0.035 |" in text
     assert "[builtin](benchmarks/results/builtin/report.md)" in text and "Further rows" not in text
     assert "- sentiment (builtin): Every row's mean beats the mark (best constant answer 0.500" in text

@@ -99,6 +99,14 @@ def test_without_importance_every_two_rows_are_compared(tmp_path):
     assert len(compare_rows(rows)) == 3
 
 
+def test_the_spread_of_k_is_over_the_tokens_of_a_layer_and_the_mean_of_the_layers(tmp_path):
+    write(tmp_path, result("ceil", 0, 0.5, k_per_layer=[[0, 50, 50, 0, 0], [0, 25, 50, 25, 0]]),
+          result("ceil", 1, 0.5, k_per_layer=[[0, 50, 50, 0, 0], [0, 75, 50, 75, 0]]), result("dense", 0, 0.5))
+    dense, ceil = sorted(read_rows(tmp_path), key=lambda row: row.name != "dense")
+    assert dense.sd_k() is None
+    assert ceil.sd_k() == pytest.approx((0.5 + np.sqrt(200 / 300)) / 2)
+
+
 def test_compute_within_two_percent_is_equal_and_else_the_difference_is_said(tmp_path):
     write_rows(tmp_path, {"topk2": [0.5, 0.6]})
     write(tmp_path, *(result(row, seed, 0.5 + seed / 9, config=BUDGET, mean_experts_per_token=k)
@@ -288,7 +296,7 @@ def test_every_row_has_its_figures_in_the_table(report):
     scores = 0.8 + SPREAD * 4 / 3
     assert found == {"row": "budget", "kind": "importance", "seeds": "5",
                      "accuracy": f"{scores.mean():.4f} ± {scores.std(ddof=1):.4f}", "mean K": "2.000",
-                     "FLOPs/token": "2,000", "tokens/s": "502", "parameters": "4,000", "load CV": "0.38",
+                     "sd of K": "0.00", "FLOPs/token": "2,000", "tokens/s": "502", "parameters": "4,000", "load CV": "0.38",
                      "dropped": "0.0 %", "K of deciding words": "2.25", "K of the others": "1.75"}
 
 
