@@ -7,7 +7,7 @@ import pytest
 from minimoe import Tensor, ops
 from minimoe.moe import build_plan, route
 from minimoe.moe.plan import scan_counts
-from minimoe.moe.routing import pool_stats
+from minimoe.moe.routing import finish_stats, pool_stats
 
 PLAN = build_plan(scan_counts(np.array([1, 2, 0])), np.array([1, 0, 3], np.int32), 4)      # 3 tokens, 3 assignments
 W1, B1, W2, B2 = np.ones((2, 3, 5)), np.ones((2, 5)), np.ones((2, 5, 3)), np.ones((2, 3))
@@ -150,3 +150,16 @@ def test_the_losses_and_figures_of_a_single_token_by_hand():
     assert routing.stats["mean_k"] == 1 and masked.stats["mean_k"] == 1
     np.testing.assert_allclose(pool_stats([routing.stats])["mean_probability"], p[0])
     np.testing.assert_allclose(routing.stats["balance"], 1.5)
+
+
+@pytest.mark.parametrize("name", ["k_hist", "expert_load", "mean_probability"])
+def test_figures_of_different_experts_are_not_added_up(name):
+    stats = route(Tensor(np.eye(3)), np.array([1, 1, 2])).stats
+    with pytest.raises(ValueError, match="shorter"):
+        pool_stats([stats, stats | {name: stats[name][1:]}])
+
+
+def test_loads_and_probabilities_of_different_experts_have_no_balance():
+    stats = route(Tensor(np.eye(3)), np.array([1, 1, 2])).stats
+    with pytest.raises(ValueError, match="shorter"):
+        finish_stats(stats | {"mean_probability": stats["mean_probability"][1:]})
