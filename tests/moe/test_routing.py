@@ -137,6 +137,7 @@ def test_bad_logits_can_be_skipped_without_touching_the_others(bad):
     skipped = route(tensors[0], k, on_nonfinite="skip")
     without = route(tensors[1], k[[0, 2, 3]])
     assert skipped.k.tolist() == [1, 0, 3, 1] and skipped.stats["nonfinite"] == 1
+    assert not skipped.logits.data[1].any()                             # 0, so that nothing spreads
     assert np.array_equal(skipped.gates.data, without.gates.data)
     for routing in (skipped, without):
         (routing.gates.sum() + routing.aux_loss).backward()

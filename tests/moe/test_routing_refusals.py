@@ -163,3 +163,14 @@ def test_loads_and_probabilities_of_different_experts_have_no_balance():
     stats = route(Tensor(np.eye(3)), np.array([1, 1, 2])).stats
     with pytest.raises(ValueError, match="shorter"):
         finish_stats(stats | {"mean_probability": stats["mean_probability"][1:]})
+
+
+def test_a_skipped_tokens_importance_reads_0():
+    importance = np.array([0.5, np.nan, 0.25])
+    routing = route(Tensor(np.zeros((3, 2))), np.ones(3, int), importance=importance, on_nonfinite="skip")
+    assert routing.importance.tolist() == [0.5, 0, 0.25]
+
+
+def test_a_bad_token_names_the_way_to_skip_it():
+    with pytest.raises(FloatingPointError, match="1 of 2 tokens are NaN .* clip gradients, or use on_nonfinite='skip'$"):
+        route(Tensor(np.array([[0, np.inf], [0, 0]])), np.ones(2, int))
