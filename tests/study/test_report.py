@@ -296,7 +296,8 @@ def test_every_row_has_its_figures_in_the_table(report):
     scores = 0.8 + SPREAD * 4 / 3
     assert found == {"row": "budget", "kind": "importance", "seeds": "5",
                      "accuracy": f"{scores.mean():.4f} ± {scores.std(ddof=1):.4f}", "mean K": "2.000",
-                     "sd of K": "0.00", "FLOPs/token": "2,000", "tokens/s": "502", "parameters": "4,000", "load CV": "0.38",
+                     "sd of K": "0.00", "FLOPs/token": "2,000", "tokens/s": "502", "parameters": "4,000",
+                     "load CV": "0.38",
                      "dropped": "0.0 %", "K of deciding words": "2.25", "K of the others": "1.75"}
 
 
