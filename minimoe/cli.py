@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from minimoe import __version__
+from minimoe.files import check_writable
 from minimoe.training.config import PretrainConfig, RunConfig, TrainConfig
 from minimoe.training.values import check_value, parse_toml
 
@@ -45,6 +46,8 @@ def main(argv: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")    # a cp1252 console cannot show every word
     with warnings.catch_warnings():
+        # numbers that leave the finite ones end in an error that names the layer; NumPy's word for it says less
+        warnings.filterwarnings("ignore", "(overflow|invalid value|divide by zero) encountered", RuntimeWarning)
         warnings.showwarning = lambda message, *where: print(f"minimoe: {message}", file=sys.stderr)
         return run(sys.argv[1:] if argv is None else argv)
 
@@ -54,7 +57,10 @@ def run(argv: list[str]) -> int:
     try:
         command, values = parse(argv)
         from minimoe import commands  # late, so that --help and usage errors answer at once
-        return getattr(commands, command)(**values)
+        try:
+            return getattr(commands, command)(**values)
+        except SystemExit:                          # of a router of one's own, perhaps with status 0
+            return say("sys.exit was called in the middle of the work, so nothing more was done", 1)
     except KeyboardInterrupt as error:
         return say(f"interrupted; {error}" if str(error) else "interrupted", 130)
     except FloatingPointError as error:
@@ -86,8 +92,9 @@ def parse(argv: list[str]) -> tuple[str, dict]:
     for table in ("router_options", "common"):      # given as pairs
         if table in values:
             values[table] = dict(values[table])
-    if "config" in values:
-        found = read_config(values.pop("config"), known)
+    config = values.pop("config", None)
+    if config is not None:
+        found = read_config(config, known)
         for table in ("router_options", "common"):
             if table in values and isinstance(found.get(table), dict):
                 values[table] = found[table] | values[table]
@@ -95,7 +102,17 @@ def parse(argv: list[str]) -> tuple[str, dict]:
     for name, value in values.items():
         if name in known and not known[name] and name != "jobs":        # a switch is one already; `compare` checks jobs
             check_value(name, value)
+    check_outputs(values, config)
     return command, values
+
+
+def check_outputs(values: dict, config: str | None) -> None:
+    """No output may replace what the command reads."""
+    texts = [path for name in ("text", "held_out") if isinstance(values.get(name), list) for path in values[name]]
+    inputs = [values.get(name) for name in ("checkpoint", "init_from", "data_dir", "grid")]
+    router = (values.get("router") or "").rpartition(":")[0] or None
+    check_writable(*(values.get(name) for name in ("json", "plot", "export")), folder=values.get("out"),
+                   inputs=[config, router, *inputs, *texts])
 
 
 def read_config(path: str, known: dict[str, bool]) -> dict:
@@ -241,5 +258,5 @@ def key_value(text: str) -> tuple[str, object]:
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
     try:
         return key, json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return key, value

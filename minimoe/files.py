@@ -3,9 +3,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+KEPT = ("*.tsv", "*.safetensors", "*.jsonl", "*--*--*.json", "marks.json")       # data, checkpoints, logs, results
 
 
 def write_bytes(path, data: bytes) -> None:
@@ -60,12 +62,17 @@ def write_json(path, value) -> None:
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
-def check_writable(*paths: str | None, folder: str | None = None) -> None:
-    """Refuses output files before the work, not after it: one that is a folder, lies in none or cannot be made, and two
-    of one name, `folder` (where the rest of the output goes) included. None is no output. ValueError."""
-    taken = {Path(folder).absolute()} if folder is not None else set()
+def check_writable(*paths: str | None, folder: str | None = None, inputs: Iterable[str | None] = ()) -> None:
+    """Refuses output files before the work, not after it: one that is a folder, lies in none or cannot be made; two
+    that are the same file, `folder` (where the rest of the output goes) included; one that would replace a file among
+    `inputs`, or a file of KEPT in a folder among them or in `folder`. None is no output or input. ValueError."""
+    taken, read = ({Path(os.path.realpath(path)) for path in several if path is not None}
+                   for several in ([folder], inputs))
+    folders = taken | read
     for path in (path for path in paths if path is not None):
-        place = Path(path).absolute()
+        place = Path(os.path.realpath(path))
+        if place in read or (folders & set(place.parents) and any(place.match(name) for name in KEPT)):
+            raise ValueError(f"{path}: this command reads this file or keeps its work in it; give another name")
         if place.is_dir():
             raise ValueError(f"{path}: this is a folder; give the name of a file in it")
         if not place.parent.is_dir():

@@ -10,7 +10,7 @@ import numpy as np
 import minimoe
 from minimoe.backend import blas_threads
 from minimoe.data.batching import encode_dataset
-from minimoe.files import check_writable, write_bytes, write_json, write_text
+from minimoe.files import write_bytes, write_json, write_text
 from minimoe.moe.health import describe_layers
 from minimoe.study.reading import Reading, read_sentence
 from minimoe.study.summary import k_ranges, routed_sentence
@@ -28,7 +28,6 @@ def evaluate(checkpoint=None, task=None, data_dir=None, split=None, router=None,
     found = _classifier(checkpoint)
     task = task or found.task.get("name")
     config = TrainConfig(task=task, data_dir=data_dir)
-    check_writable(json)
     model = found.model(router, backend)
     data = load_split(config, split or ("test" if config.builtin else "dev"))
     if list(data.label_names) != found.task["label_names"]:
@@ -49,7 +48,6 @@ def predict(text, checkpoint=None, pair=None, router=None, backend="numpy", thre
             quiet=True) -> int:
     """Classifies one text, or scores one pair; a language model fills every [MASK]."""
     found = _open(checkpoint)
-    check_writable(json)
     _check_pair(found, pair)
     with blas_threads(threads):
         reading = read_sentence(found.model(router, backend), found.tokenizer, text, pair)
@@ -65,7 +63,6 @@ def inspect(text, pair=None, checkpoint=None, plot=None, export=None, router=Non
             json=None, seed=0, quiet=True) -> int:
     """Shows the experts of every token, and the state of the routing."""
     found = _open(checkpoint)
-    check_writable(plot, export, json)
     if plot and Path(plot).suffix.lower() not in PICTURES:
         raise ValueError(f"--plot {plot}: the name must end in {', '.join(PICTURES)}")
     _check_pair(found, pair)

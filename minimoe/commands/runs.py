@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from minimoe.backend import get_backend
-from minimoe.files import check_writable, write_json
+from minimoe.files import write_json
 from minimoe.moe.health import describe_layers
 from minimoe.study.reading import read_sentence
 from minimoe.study.summary import compare_rows, deciding_lines, k_ranges, routed_sentence, table
@@ -19,7 +19,6 @@ def train(quiet=False, resume=False, baseline=None, json=None, router_options=No
     get_backend(config.backend)
     if resume and not config.out:
         raise ValueError("--resume needs --out, the folder with the checkpoint")
-    check_writable(json, folder=config.out)
     runs = [config]
     if config.builtin if baseline is None else baseline:
         runs.append(config.baseline())
@@ -55,7 +54,6 @@ def pretrain(quiet=False, resume=False, json=None, router_options=None, **keys) 
     get_backend(config.backend)
     if not config.out:
         raise ValueError("pretrain needs --out, the folder for the checkpoint")
-    check_writable(json, folder=config.out)
     check_model(config)
     trainer = Pretrainer(config, progress=not quiet)
     if resume and _resume(trainer) and trainer.finished:

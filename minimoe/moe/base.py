@@ -44,6 +44,7 @@ class Router(Module):
         eval_capacity = capacity if eval_capacity is None else eval_capacity
         check_numbers(name, **weights, jitter=jitter, gauss=gauss, capacity=capacity, eval_capacity=eval_capacity,
                       capacity_min=capacity_min)
+        check_switches(name, renorm_after_drop=renorm_after_drop)
         if jitter >= 1:
             raise ValueError(f"{name}: jitter is {jitter}; it must be below 1")
         self.options = dict(gates=gates, priority=priority, capacity_min=capacity_min,
@@ -152,6 +153,13 @@ def check_numbers(name: str, **values) -> None:
     for option, value in values.items():
         if value is not None and not (isinstance(value, Real) and 0 <= value < math.inf):
             raise ValueError(f"{name}: {option} is {value!r}; it must be a finite number of at least 0")
+
+
+def check_switches(name: str, **values) -> None:
+    """Raises ValueError for a value that is neither True nor False; a text like "no" would count as True."""
+    for option, value in values.items():
+        if not isinstance(value, bool | np.bool_):
+            raise ValueError(f"{name}: {option} is {value!r}; it must be true or false")
 
 
 def _lengths(mask, samples: tuple[int, int]):

@@ -51,7 +51,7 @@ def _class_in_file(path: str, changed: int, class_name: str) -> type[Router]:
     sys.modules[spec.name] = module                 # dataclasses and inspect look a class's module up there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[spec.name]
         raise ValueError(f"router: {path} cannot be run: {type(error).__name__}: {error}") from error
     found = getattr(module, class_name, None)

@@ -8,7 +8,7 @@ import numpy as np
 
 from minimoe.backend import array_module
 from minimoe.moe.allocation import SCHEDULES, allocate_experts, check_limits
-from minimoe.moe.base import Router, check_numbers
+from minimoe.moe.base import Router, check_numbers, check_switches
 from minimoe.moe.checks import check_choice
 from minimoe.moe.controls import apply_controls, split_controls
 from minimoe.moe.importance import rollout, router_entropy, token_importance
@@ -148,6 +148,7 @@ class DynamicRouter(Router):
         self.thresholds = None if threshold_shares is None else RunningThresholds(threshold_shares)
         self.allocation = schedule | dict(n_experts=n_experts, allocation=allocation, k_min=k_min, k_max=k_max,
                                           mean_experts=mean_experts)
+        check_switches("DynamicRouter", soft_importance=soft_importance)
         self.kappa = Parameter(np.zeros(1, np.float32)) if soft_importance else None
         self._check_options(schedule | dict(mean_experts=mean_experts, threshold_shares=threshold_shares))
 

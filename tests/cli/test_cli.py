@@ -3,6 +3,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -177,6 +178,20 @@ def test_a_checkpoint_with_a_router_of_ones_own_asks_for_its_file(capsys, small_
     assert status == 0 and "finished" in out
     status, _, err = run(capsys, "train", *SMALL, "--no-baseline", "--out", tmp_path / "run", "--resume")
     assert status == 2 and "router is 'da', but the run in" in err
+
+
+def test_a_router_that_ends_the_program_is_a_failed_run(capsys, small_data, tmp_path):
+    source = "import sys\nfrom minimoe.moe import TopKRouter\nclass Mine(TopKRouter):\n    def logits(self, x):\n"
+    (tmp_path / "mine.py").write_text(source + "        sys.exit(0)\n")
+    status, _, err = run(capsys, "train", *SMALL, "--no-baseline", "--router", f"{tmp_path}/mine.py:Mine")
+    assert (status, err) == (1, "minimoe: sys.exit was called in the middle of the work, so nothing more was done\n")
+
+
+def test_a_run_whose_numbers_overflow_ends_in_one_line_that_names_where(capsys, small_data):
+    status, _, err = run(capsys, "train", *SMALL, "--no-baseline", "--quiet", "--lr", 1000, "--warmup", 0, "--clip",
+                         1e12, "--epochs", 30)
+    assert status == 1 and err.count("\n") == 1
+    assert re.match(r"minimoe: step \d+: the gradient is not finite \(loss .*, first in layers|minimoe: layers", err)
 
 
 @pytest.mark.slow

@@ -165,6 +165,14 @@ def test_texts_gives_both_texts_of_every_example(tmp_path):
     assert list(load_glue("wnli", tmp_path, "train").texts()) == ["It rained.", "Rain fell.", "c", "d"]
 
 
+def test_a_file_of_qqp_of_which_no_line_is_whole_is_refused(tmp_path):
+    (tmp_path / "QQP").mkdir()
+    head = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
+    (tmp_path / "QQP" / "dev.tsv").write_text(head + "1\t2\tcut", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"dev.tsv: every line is damaged \(not 6 columns\); get the published file"):
+        load_glue("qqp", tmp_path, "dev")
+
+
 def test_damaged_lines_of_qqp_are_left_out_with_a_warning_that_counts_them(tmp_path):
     """nyu-mll/GLUE-baselines#5: the published file has a few lines with too few columns."""
     header = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate"

@@ -183,6 +183,7 @@ BROKEN = {
     "syntax error": ("class Confident(:\n", "cannot be run: SyntaxError: "),
     "error on import": ("import no_such_module_anywhere\n", "cannot be run: ModuleNotFoundError: No module named"),
     "error at the top": ("1 / 0\n", "cannot be run: ZeroDivisionError: division by zero"),
+    "an end of the program": ("import sys\nsys.exit(0)\n", "cannot be run: SystemExit: 0"),
     "not UTF-8": (b"x = '\xff'\n", "cannot be run: "),
     "no such class": ("x = 1\n", "has no class Confident derived from minimoe.moe.Router"),
     "not a router": ("class Confident:\n    pass\n", "has no class Confident derived from minimoe.moe.Router"),

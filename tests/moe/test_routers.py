@@ -143,6 +143,9 @@ REFUSED = [(name, {option: value}, f"{option} is {value!r}") for name in ("switc
            for value in (-0.5, float("nan"), float("inf"), "many")]
 REFUSED += [
     ("switch", dict(jitter=1.0), "jitter is 1.0; it must be below 1"),
+    *[(name, dict(renorm_after_drop=value), f"renorm_after_drop is {value!r}; it must be true or false")
+      for name in NAMES for value in ("False", 0, None)],
+    ("da", dict(soft_importance="no"), "soft_importance is 'no'; it must be true or false"),
     ("switch", dict(gates="mean"), "form 'mean' is not one of raw, renorm, equal"),
     ("topk", dict(priority="size"), "priority 'size' is not one of position, prob, importance"),
     ("topp", dict(on_nonfinite="ignore"), "on_nonfinite 'ignore' is not 'raise' or 'skip'"),

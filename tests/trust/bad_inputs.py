@@ -28,6 +28,7 @@ def option(says: str, *argv: str, **files) -> Bad:
 
 
 HEAD = "sentence\tlabel\n"
+READ = "this command reads this file or keeps its work in it; give another name"
 FILES = {
     "training file missing": glue(r"no file train\.tsv in .*SST-2; needed the published layout", None),
     "development file missing": glue(r"no file dev\.tsv", HEAD + "a\t1\nb\t0\n", None),
@@ -151,5 +152,24 @@ OUTPUTS = {
                                    f="a file", **{"a.txt": "one two three four\n" * 30}),
     "results over a file": option("o: File exists", "compare", "{}/g.toml", "--out", "{}/o", o="a file",
                                   **{"g.toml": "tasks = ['sentiment']\n[rows.a]\nmax_steps = 1\n"}),
+    "figures over the configuration": option("c.toml: " + READ, "train", *TINY, "--config", "{}/c.toml", "--json",
+                                             "{}/c.toml", **{"c.toml": "seed = 1\n"}),
+    "figures over the router": option("r.py: " + READ, "train", *TINY, "--router", "{}/r.py:Mine", "--json", "{}/r.py",
+                                      **{"r.py": "x = 1\n"}),
+    "figures over the data": option("train.tsv: " + READ, "train", *TINY, "--task", "sst2", "--data-dir", "{}",
+                                    "--json", "{}/SST-2/train.tsv", **{"SST-2/train.tsv": "x"}),
+    "figures over the text": option("a.txt: " + READ, "pretrain", *TINY, "--text", "{}/a.txt", "--out", "run", "--json",
+                                    "{}/../given/a.txt", **{"a.txt": "one two three four\n" * 30}),
+    "figures over the model": option("s.safetensors: " + READ, "predict", "a film", "--checkpoint", "{}", "--json",
+                                     "{}/s.safetensors", **{"s.safetensors": "x"}),
+    "figures in the new model's place": option("n.safetensors: " + READ, "train", *TINY, "--out", "{}/d", "--json",
+                                               "{}/d/baseline/n.safetensors", **{"d/baseline/x": "x"}),
+    "figures over the grid": option("g.toml: " + READ, "compare", "{}/g.toml", "--out", "o", "--json", "{}/g.toml",
+                                    **{"g.toml": "tasks = ['sentiment']\n[rows.a]\nmax_steps = 1\n"}),
+    "figures over a result": option("t--a--0.json: " + READ, "compare", "{}/g.toml", "--out", "{}/o", "--json",
+                                    "{}/o/t--a--0.json", **{"g.toml": "tasks = ['sentiment']\n[rows.a]\n",
+                                                            "o/t--a--0.json": "{}"}),
+    "one file by two ways": option("two outputs have this name", "inspect", "a film", "--json", "{}/d/../a", "--export",
+                                   "{}/a", **{"d/x": "x"}),
     "picture of no kind": option("the name must end in .png, .svg, .pdf", "inspect", "a film", "--plot", "a.gif"),
 }
