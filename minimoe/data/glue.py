@@ -108,7 +108,8 @@ def load_glue(task: str, data_dir: str | Path, split: str) -> Dataset:
         pair = None if facts.pair is None else fields[columns[facts.pair]]
         examples.append(Example(fields[columns[facts.text]], pair, label))
     if not examples:
-        raise ValueError(f"load_glue: {path}: every line is damaged (not {width} columns); get the published file again")
+        raise ValueError(f"load_glue: {path}: every line is damaged (not {width} columns); get the published file "
+                         "again")
     if damaged:
         warnings.warn(f"load_glue: {path}: left out {len(damaged)} damaged lines (not {width} columns), the first is "
                       f"line {damaged[0]}", stacklevel=2)
