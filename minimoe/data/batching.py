@@ -84,6 +84,8 @@ def _labels(dataset: Dataset) -> np.ndarray | None:
         raise ValueError(f"encode_dataset: {unlabelled} of the {len(labels)} examples of {dataset.name}"
                          f" {dataset.split} have no label; needed all or none")
     if dataset.n_classes == 1:
+        if not np.isfinite(labels).all():
+            raise ValueError(f"encode_dataset: {dataset.name} {dataset.split} has labels that are NaN or infinite")
         return np.array(labels, np.float32)
     if not set(labels) <= set(range(dataset.n_classes)):
         raise ValueError(f"encode_dataset: {dataset.name} {dataset.split} has the labels {sorted(set(labels))};"

@@ -5,7 +5,7 @@ import json
 import operator
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from unicodedata import normalize
 
@@ -139,6 +139,16 @@ def cut(a: list[int], b: list[int] | None, room: int) -> tuple[list[int], list[i
     return a[:keep_a], b[:room - keep_a]
 
 
+def checked_texts(texts: Iterable[str], where: str) -> Iterator[str]:
+    """The texts, one after another. Raises TypeError for one text in place of several, and for what is no text."""
+    if isinstance(texts, str):
+        raise TypeError(f"{where}: texts is one str; give a list of texts")
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"{where}: a text is a {type(text).__name__}; needed a str")
+        yield text
+
+
 def checked_tokens(tokens: object, where: str) -> list[str]:
     """`tokens` if it can be a vocabulary: different texts without white space, the special ones among them."""
     if not isinstance(tokens, list) or len(tokens) > MOST_TOKENS:
@@ -163,12 +173,13 @@ class WordTokenizer(Tokenizer):
     def train(cls, texts: Iterable[str], vocab_size: int = 16000) -> WordTokenizer:
         """The most frequent words, ties in alphabetical order; vocab_size counts the five special tokens.
 
-        Raises ValueError when vocab_size leaves room for no word.
+        Raises ValueError when vocab_size leaves room for no word, TypeError for what is no list of texts.
         """
         if vocab_size <= len(SPECIAL):
             raise ValueError(f"WordTokenizer.train: vocab_size is {vocab_size}; needed over {len(SPECIAL)}, the number"
                              " of special tokens")
-        counts = Counter(word for text in texts for word in split_words(text))
+        counts = Counter(word for text in checked_texts(texts, "WordTokenizer.train")
+                         for word in split_words(text))
         counts.pop(MASK, None)
         best = sorted(counts, key=lambda word: (-counts[word], word))
         return cls([*SPECIAL, *best[:vocab_size - len(SPECIAL)]])

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from minimoe.data.tokenizer import MASK, SPECIAL, Tokenizer, checked_tokens
+from minimoe.data.tokenizer import MASK, SPECIAL, Tokenizer, checked_texts, checked_tokens
 
 MOST_CHARACTERS = 1000
 
@@ -37,13 +37,14 @@ class WordPieceTokenizer(Tokenizer):
 
         The same texts give the same vocabulary in every process. vocab_size counts the special tokens and is not
         exceeded: characters that do not fit into half of it are left out, rarest first, and become [UNK].
-        Raises ValueError when vocab_size is under 10.
+        Raises ValueError when vocab_size is under 10, TypeError for what is no list of texts.
         """
         if vocab_size < 2 * len(SPECIAL):
             raise ValueError(f"WordPieceTokenizer.train: vocab_size is {vocab_size}; needed {2 * len(SPECIAL)} or more")
         library = _library()
         splitter = _splitter(library.models.WordPiece(unk_token="[UNK]"))
-        texts = [_encodable(text).replace(MASK, " ") for text in texts]
+        texts = [_encodable(text).replace(MASK, " ")
+                 for text in checked_texts(texts, "WordPieceTokenizer.train")]
         # The trainer numbers new "##" characters in the order of a hash table and breaks ties by these numbers, so it
         # is given every character beforehand, in a fixed order, as if it were a special token.
         trainer = library.trainers.WordPieceTrainer(

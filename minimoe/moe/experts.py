@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 
 from minimoe import ops
-from minimoe.nn.init import generator, truncated_normal
+from minimoe.nn.init import check_sizes, generator, truncated_normal
 from minimoe.nn.module import Module, Parameter
 from minimoe.ops.activations import hidden_width
 from minimoe.tensor import Tensor
@@ -21,6 +21,7 @@ class Experts(Module):
 
     def __init__(self, d_model: int, d_ff: int, n_experts: int, activation: str = "gelu", *, rng,
                  dropout: float = 0.0, dropout_rng=None, grouped: str = "library"):
+        check_sizes("Experts", d_model=d_model, d_ff=d_ff, n_experts=n_experts)
         rng = generator(rng, "Experts")
         self.activation, self.dropout, self.grouped = activation, dropout, grouped
         self.dropout_rng = rng.spawn(1)[0] if dropout_rng is None else generator(dropout_rng, "Experts")

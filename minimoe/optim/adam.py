@@ -24,8 +24,8 @@ class Adam(Optimiser):
         name = type(self).__name__
         for group in self.param_groups:
             check_options(name, lr=group["lr"], eps=group["eps"], weight_decay=group["weight_decay"])
-            if not all(0 <= beta < 1 for beta in group["betas"]):
-                raise ValueError(f"{name}: betas are {group['betas']}; both must lie in [0, 1)")
+            if len(group["betas"]) != 2 or not all(0 <= beta < 1 for beta in group["betas"]):
+                raise ValueError(f"{name}: betas are {group['betas']}; they must be two numbers in [0, 1)")
             for p in group["params"]:
                 if group["eps"] < np.finfo(p.dtype).tiny:
                     raise ValueError(f"{name}: eps is {group['eps']}, which vanishes in {p.dtype} and makes 0/0 of a "

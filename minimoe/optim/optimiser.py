@@ -142,6 +142,8 @@ def _groups(name: str, parameters: Iterable, options: dict) -> list[dict]:
         unknown = group.keys() - options.keys() - {"params"}
         if unknown:
             raise ValueError(f"{name}: a group has {', '.join(sorted(unknown))}; options are {', '.join(options)}")
+        if "params" not in group:
+            raise ValueError(f"{name}: a group has no params; give {{'params': [...]}}")
         params = group["params"]
         result.append({**options, **group, "params": [params] if isinstance(params, Tensor) else list(params)})
     every = [p for group in result for p in group["params"]]

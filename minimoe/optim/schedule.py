@@ -16,8 +16,8 @@ class Schedule:
     """
 
     def __init__(self, optimiser: Optimiser, warmup_steps: int):
-        if warmup_steps < 0:
-            raise ValueError(f"{type(self).__name__}: warmup_steps is {warmup_steps}; it must be at least 0")
+        if not 0 <= warmup_steps < math.inf:
+            raise ValueError(f"{type(self).__name__}: warmup_steps is {warmup_steps}; it must be at least 0 and finite")
         self.optimiser = optimiser
         self.warmup_steps = warmup_steps
         self.t = 1                                  # the optimiser step to come

@@ -49,6 +49,11 @@ def test_regression_labels_are_float32(tokenizer):
     assert found.labels.tolist() == [4.25, 3.0] and found.labels.dtype == np.float32
 
 
+def test_a_regression_label_that_is_no_number_is_refused(tokenizer):
+    with pytest.raises(ValueError, match="toy train has labels that are NaN or infinite"):
+        encode_dataset(dataset(Example("a", "b", 4.25), Example("a", "c", float("nan")), n_classes=1), tokenizer, 10)
+
+
 def test_hidden_labels_are_none_and_never_a_number(tokenizer):
     assert encode_dataset(dataset(Example("a"), Example("b")), tokenizer, 10).labels is None
 

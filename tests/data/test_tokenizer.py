@@ -214,3 +214,10 @@ def test_a_file_that_is_no_tokenizer_is_refused_by_name(content, tmp_path):
 def test_an_unknown_kind_is_answered_with_the_known_ones():
     with pytest.raises(ValueError, match="'letters' is neither word nor wordpiece"):
         tokenizer_class("letters")
+
+
+@pytest.mark.parametrize("kind", [tokenizer_class("word"), tokenizer_class("wordpiece")])
+@pytest.mark.parametrize("texts, message", [("one text", "texts is one str; give a list"), ([1], "a text is a int")])
+def test_one_text_in_place_of_several_is_refused(kind, texts, message):
+    with pytest.raises(TypeError, match=f"{kind.__name__}.train: {message}"):
+        kind.train(texts, 30)

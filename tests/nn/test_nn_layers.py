@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from minimoe import Tensor, gradcheck, ops
+from minimoe.moe import MoELayer
 from minimoe.nn import Dropout, Embedding, FeedForward, LayerNorm, Linear, Parameter, RMSNorm
 from minimoe.optim import AdamW
 
@@ -126,6 +127,9 @@ def test_the_norms_add_their_eps_under_the_root(layer, eps):
     (lambda: LayerNorm((2, 3)), r"LayerNorm: normalized_shape is \(2, 3\)"),
     (lambda: RMSNorm((2, 3)), r"RMSNorm: normalized_shape is \(2, 3\)"),
     (lambda: LayerNorm(0), "LayerNorm: normalized_shape is 0"),
+    (lambda: LayerNorm(3, eps=-1.0), "LayerNorm: eps is -1.0"),
+    (lambda: RMSNorm(3, eps=math.nan), "RMSNorm: eps is nan"),
+    (lambda: MoELayer(4, 0, 2, rng=0), "Experts: d_ff is 0"),
     (lambda: Linear(0, 3, rng=0), "Linear: in_features is 0"),
     (lambda: Linear(3, 2.5, rng=0), "Linear: out_features is 2.5"),
     (lambda: Embedding(0, 3, rng=0), "Embedding: num_embeddings is 0"),

@@ -121,7 +121,8 @@ def test_a_zero_row_with_a_zero_gradient_stays_zero_under_decay_g07():
 
 @pytest.mark.parametrize("options, match", [
     ({"lr": -1e-3}, "lr is -0.001"), ({"lr": math.nan}, "lr is nan"), ({"weight_decay": -0.1}, "weight_decay"),
-    ({"betas": (0.9, 1.0)}, "betas"), ({"betas": (-0.1, 0.9)}, "betas"), ({"eps": 0.0}, "eps"), ({"eps": 1e-50}, "eps"),
+    ({"betas": (0.9,)}, "two numbers"), ({"betas": (0.9, 1.0)}, "betas"),
+    ({"betas": (-0.1, 0.9)}, "betas"), ({"eps": 0.0}, "eps"), ({"eps": 1e-50}, "eps"),
 ])
 def test_options_outside_their_range_are_refused(options, match):
     with pytest.raises(ValueError, match=f"AdamW: .*{match}"):

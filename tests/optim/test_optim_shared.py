@@ -217,6 +217,7 @@ TWICE = a_tensor()
     ([a_tensor() * 2], ValueError, "made by mul; only leaves"),
     ([TWICE, TWICE], ValueError, "twice"),
     ([{"params": [TWICE]}, {"params": [TWICE]}], ValueError, "twice"),
+    ([{}], ValueError, "a group has no params"),
     ([{"params": [a_tensor()], "weight_deacy": 0.0}], ValueError, "weight_deacy"),
 ])
 def test_parameters_that_cannot_be_trained_are_refused(given, error, match):
