@@ -218,3 +218,9 @@ def test_a_total_that_cannot_be_reached_names_n_and_t(allocation, mean, total):
 def test_negative_importance_cannot_be_shared(allocation):
     with pytest.raises(ValueError, match="importance is negative at 6 tokens"):
         allocate_experts(-ONE, allocation=allocation, mean_experts=2, probabilities=np.ones((2, 3, 8)))
+
+
+def test_top_p_has_reached_a_sum_that_is_a_millionth_away():
+    p = 0.5 + 1e-6
+    assert p - 1e-6 == 0.5
+    assert allocate_experts(None, None, 2, "top_p", probabilities=np.array([[[0.5, 0.5]]]), p=p).tolist() == [[1]]

@@ -38,6 +38,16 @@ def test_a_one_token_sample_has_focus_one_and_no_gradient():
     assert np.isfinite(p.grad).all() and not p.grad[2].any()
 
 
+@pytest.mark.parametrize("measure, sign", [("focus", 1), ("diffuse", -1)])
+def test_a_weight_of_zero_has_no_gradient_of_focus(measure, sign):
+    p = np.array([[[[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]]])
+    attention = Tensor(p, requires_grad=True)
+    differentiable_importance(attention, measure=measure).sum().backward()
+    half = (np.log(0.5) + 1) / np.log(3)
+    wanted = [[1 / np.log(3), 0, 0], [half, half, 0], [1 / np.log(3), 0, 0]]
+    np.testing.assert_allclose(attention.grad[0, 0], sign * np.array(wanted), rtol=1e-12)
+
+
 def test_weighing_has_the_formulas_gradients():
     r = np.random.default_rng(3)
     y, importance, kappa, gy = (r.standard_normal(s) for s in ((12, 5), (3, 4), (1,), (12, 5)))
