@@ -65,6 +65,13 @@ def model(**options):
                                             dropout=0.0, router_options=options), rng=0)
 
 
+def test_a_sample_of_one_token_is_not_scaled_and_one_of_none_neither():
+    y = Tensor(np.random.default_rng(0).standard_normal((4, 3)))
+    mask = np.array([[True, False], [False, False]])
+    scaled = weigh_by_importance(y, Tensor(np.array([2.0])), Tensor(np.array([[0.7, 0.0], [0.0, 0.0]])), mask).data
+    np.testing.assert_array_equal(scaled[[0, 2, 3]], y.data[[0, 2, 3]])
+
+
 def test_it_starts_as_the_plain_layer_and_learns_kappa_and_through_it_the_attention():
     ids, labels = np.array([[2, 5, 7, 3], [2, 9, 3, 0]]), np.array([0, 1])
     plain, soft = model(), model(soft_importance=True)
