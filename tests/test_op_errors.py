@@ -160,6 +160,14 @@ ERRORS = [
           r"expert_ffn: w1 is \(2, 2, 4\), w2 is \(2, 4, 3\)"),
     Error("expert_ffn", [ones(3, 2), ones(2, 2, 4), ones(2, 4), ones(2, 4, 2), ones(2, 2), PLAN.offsets], ValueError,
           "activation 'swish' is not one of", {"activation": "swish"}),
+    Error("expert_ffn", [ones(3, 3), ones(2, 2, 4), ones(2, 4), ones(2, 4, 2), ones(2, 2), PLAN.offsets], ValueError,
+          r"expert_ffn: x is \(3, 3\) and weight is \(2, 2, 4\)"),
+    Error("expert_ffn", [ones(3, 2), ones(2, 2, 4).astype(float), ones(2, 4).astype(float), ones(2, 4, 2), ones(2, 2),
+                         PLAN.offsets], TypeError, "expert_ffn: x is float32, weight is float64"),
+    Error("expert_ffn", [ones(3, 2), ones(2, 2, 4), ones(4), ones(2, 4, 2), ones(2, 2), PLAN.offsets], ValueError,
+          r"expert_ffn: bias is \(4,\)"),
+    Error("expert_ffn", [ones(4, 2), ones(2, 2, 4), ones(2, 4), ones(2, 4, 2), ones(2, 2), PLAN.offsets], ValueError,
+          r"offsets: \[0, 1, 3\] must rise from 0 to 4"),
 ]
 
 

@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from every_router import D, E, batch
 
 from minimoe import Tensor
 from minimoe.moe import make_router
+from minimoe.moe.thresholds import RunningThresholds
 
 X, IMPORTANCE, MASK = batch(lengths=(6, 4))
 
@@ -70,3 +72,12 @@ def test_before_training_running_thresholds_are_the_quantiles_of_the_batch():
 
 def test_fixed_thresholds_have_no_state():
     assert set(make_router("da", D, E, allocation="threshold", thresholds=[.5]).state_dict()) == {"weight"}
+
+
+@pytest.mark.parametrize("shares, decay", [([0.0], 0.5), ([1.0], 0.5), ([0.5], 0.0), ([0.5], 1.0)])
+def test_shares_and_decays_at_both_ends_are_legal(shares, decay):
+    running, first, second = RunningThresholds(shares, decay), np.array([[1.0, 3.0]]), np.array([[5.0, 9.0]])
+    running.update(first)
+    running.update(second)
+    a, b = np.quantile(first, shares), np.quantile(second, shares)
+    np.testing.assert_allclose(running.values.data, decay * a + (1 - decay) * b)
