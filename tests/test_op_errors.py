@@ -164,6 +164,8 @@ ERRORS = [
           r"expert_ffn: x is \(3, 3\) and weight is \(2, 2, 4\)"),
     Error("expert_ffn", [ones(3, 2), ones(2, 2, 4).astype(float), ones(2, 4).astype(float), ones(2, 4, 2), ones(2, 2),
                          PLAN.offsets], TypeError, "expert_ffn: x is float32, weight is float64"),
+    Error("expert_ffn", [ones(3, 2), ones(2, 2, 4), ones(2, 4), ones(2, 4, 2).astype(float), ones(2, 2), PLAN.offsets],
+          TypeError, "expert_ffn: x is float32, w2 is float64, b2 is float32"),
     Error("expert_ffn", [ones(3, 2), ones(2, 2, 4), ones(4), ones(2, 4, 2), ones(2, 2), PLAN.offsets], ValueError,
           r"expert_ffn: bias is \(4,\)"),
     Error("expert_ffn", [ones(4, 2), ones(2, 2, 4), ones(2, 4), ones(2, 4, 2), ones(2, 2), PLAN.offsets], ValueError,
