@@ -31,8 +31,8 @@ from minimoe.files import check_writable, write_json
 from minimoe.study.summary import table
 
 PACKAGE, TESTS = Path(minimoe.__file__).parent, Path(__file__).parents[1]
-OPS = ["tests/test_ops.py", "tests/test_ops_details.py", "tests/test_op_errors.py", "tests/moe/test_layer.py",
-       "tests/trust/test_differential.py"]
+OPS = ["tests/test_ops.py", "tests/test_ops_details.py", "tests/test_cases_numerics.py",
+       "tests/test_op_errors.py", "tests/moe/test_layer.py", "tests/trust/test_differential.py"]
 # file, or folder with all its files -> the tests that know it
 TARGETS = {"moe": ["tests/moe", "tests/trust/test_differential.py", "tests/trust/test_properties.py",
                    "tests/trust/test_properties_routing.py", "tests/trust/test_bad_arrays.py"],

@@ -120,10 +120,20 @@ def test_a_zero_row_with_a_zero_gradient_stays_zero_under_decay_g07():
 
 
 @pytest.mark.parametrize("options, match", [
-    ({"lr": -1e-3}, "lr is -0.001"), ({"lr": math.nan}, "lr is nan"), ({"weight_decay": -0.1}, "weight_decay"),
+    ({"lr": math.inf}, "lr is inf"), ({"lr": -1e-3}, "lr is -0.001"), ({"lr": math.nan}, "lr is nan"),
+    ({"weight_decay": -0.1}, "weight_decay"),
     ({"betas": (0.9,)}, "two numbers"), ({"betas": (0.9, 1.0)}, "betas"),
     ({"betas": (-0.1, 0.9)}, "betas"), ({"eps": 0.0}, "eps"), ({"eps": 1e-50}, "eps"),
 ])
 def test_options_outside_their_range_are_refused(options, match):
     with pytest.raises(ValueError, match=f"AdamW: .*{match}"):
         AdamW([parameter(1.0, dtype=np.float32)], **options)
+
+
+def test_betas_of_zero_and_the_smallest_normal_eps_are_legal():
+    """Without memory a step is lr g / (|g| + eps)."""
+    p = parameter(1.0, dtype=np.float32)
+    optimiser = AdamW([p], lr=0.25, betas=(0.0, 0.0), eps=float(np.finfo(np.float32).tiny), weight_decay=0.0)
+    p.grad = np.full(p.shape, -3.0, np.float32)
+    optimiser.step()
+    np.testing.assert_allclose(p.data, 1.25, rtol=1e-6)

@@ -15,8 +15,10 @@ def optimiser(lr=0.8):
 POINTS = [
     (lambda o: WarmupLinear(o, 4, 12), {1: 0.2, 2: 0.4, 4: 0.8, 5: 0.7, 8: 0.4, 11: 0.1, 12: 0.0, 99: 0.0}),
     (lambda o: WarmupLinear(o, 0, 4), {1: 0.6, 2: 0.4, 4: 0.0}),
+    (lambda o: WarmupLinear(o, 0, 1), {1: 0.0, 2: 0.0}),
     (lambda o: WarmupLinear(o, 3, 3), {1: 0.8 / 3, 3: 0.8, 4: 0.0}),
     (lambda o: WarmupCosine(o, 4, 12), {1: 0.2, 4: 0.8, 6: 0.4 * (1 + math.sqrt(0.5)), 8: 0.4, 12: 0.0, 13: 0.0}),
+    (lambda o: InverseSqrt(o, 1), {1: 0.8, 4: 0.4, 16: 0.2}),
     (lambda o: InverseSqrt(o, 4), {1: 0.2, 4: 0.8, 16: 0.4, 64: 0.2}),
     (lambda o: Constant(o, 4), {1: 0.2, 3: 0.6, 4: 0.8, 1000: 0.8}),
     (lambda o: Constant(o), {1: 0.8, 2: 0.8}),
