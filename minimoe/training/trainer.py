@@ -26,8 +26,7 @@ class Trainer(Loop):
         shape = config.model_config(self.task.tokenizer.vocab_size, self.task.n_classes)
         model = SequenceClassifier(shape, config.seed)
         if start is not None:
-            own = model.state_dict()
-            model.load_state_dict(own | {name: w for name, w in start.weights.items() if name in own})
+            start.fill(model)
         self.lengths = [len(ids) for ids in self.task.train.ids]
         batches = -(-len(self.lengths) // config.batch_size)
         super().__init__(config, model, self.task.tokenizer, self.task.facts(), batches, progress)
