@@ -157,12 +157,15 @@ def saying_what_is_kept(path):
 def load_checkpoint(path) -> Checkpoint:
     """Reads a folder written by `save_checkpoint`, or the file in it.
 
-    Raises FileNotFoundError when there is none and ValueError when it is damaged or no checkpoint of minimoe.
+    Raises FileNotFoundError when there is none, OSError when it may not be read and ValueError when it is damaged or no
+    checkpoint of minimoe.
     """
     path = Path(path)
     file = path / FILE if path.is_dir() else path
     if not file.is_file():
         raise FileNotFoundError(f"{path}: there is no checkpoint here; looked for {file}")
+    with open(file, "rb"):                          # says why a file cannot be read; safe_open would say it is missing
+        pass
     try:
         with safe_open(file, framework="numpy") as opened:
             checksum, header = json.loads((opened.metadata() or {})["minimoe"])
@@ -181,7 +184,7 @@ def load_checkpoint(path) -> Checkpoint:
             raise ValueError(f"kind {content['kind']!r} of format {content['format']!r} is not known here")
         return Checkpoint(file, content["kind"], dict(content["config"]), groups["model"], tokenizer,
                           dict(content["task"]), groups["optimiser"], groups["best"], dict(content["state"]))
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ValueError(f"{file}: not a readable minimoe checkpoint, but damaged or something else ({reason})"
                          ) from error

@@ -35,6 +35,7 @@ GOOD, ARRAYS, CONTENT = _good()
 LENGTH = struct.unpack("<Q", GOOD[:8])[0]
 HEADER, BODY = json.loads(GOOD[8:8 + LENGTH]), GOOD[8 + LENGTH:]
 FIRST = next(name for name in HEADER if name != "__metadata__")
+FIRST_BYTES = HEADER[FIRST]["data_offsets"][1] - HEADER[FIRST]["data_offsets"][0]
 
 
 def packed(header: str, arrays: dict) -> bytes:
@@ -99,6 +100,8 @@ DAMAGED = {
     entry(shape=[1] * 100_000), "shape that needs more data": entry(shape=[5000]),
     "data beyond the file": entry(data_offsets=[0, 2**60]), "data backwards": entry(data_offsets=[16, 0]),
     "data shared by two": header(json.dumps(HEADER | {"model.twin": HEADER[FIRST]})),
+    "numbers of 8 bits": entry(dtype="F8_E4M3", shape=[FIRST_BYTES]),
+    "numbers that NumPy has not": entry(dtype="BF16", shape=[FIRST_BYTES // 2]),
     "unknown dtype": entry(dtype="OBJECT"), "another dtype": entry(dtype="F64"),
     "content nested without end": packed("[" * 100_000, ARRAYS), "content no JSON": packed("{", ARRAYS),
     "content a list": packed("[]", ARRAYS), "content empty": packed("{}", ARRAYS),
@@ -134,6 +137,8 @@ HOSTILE = {
     "labels that are numbers": (content(task__label_names=[1, 2]), LABELS),
     "labels with an escape": (content(task__label_names=["\x1b[2J", "b"]), LABELS),
     "no labels": (content(task={}), LABELS),
+    "pairs of a task without a name": (content(task={"label_names": ["a", "b"], "pairs": True}),
+                                       "this model reads two texts, give both"),
     "a tokenizer too large": (content(tokenizer__tokens=[*CONTENT["tokenizer"]["tokens"], *map(str, range(99))]),
                               "the tokenizer has 108 tokens, the model 9"),
     "weights that are NaN": (arrays(head__weight=ZEROS + np.nan), "head.weight holds NaN or infinite numbers"),
