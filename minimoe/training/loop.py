@@ -1,7 +1,6 @@
 """The training loop: batches, steps, validation, checkpoints, and going on bit for bit after a stop."""
 from __future__ import annotations
 
-import json
 import math
 import signal
 import sys
@@ -15,11 +14,12 @@ import numpy as np
 from tqdm import tqdm
 
 from minimoe.backend import array_module, blas_threads
-from minimoe.files import append_text, remove_leftovers, write_text
+from minimoe.files import remove_leftovers
 from minimoe.optim import AdamW, WarmupLinear, clip_grad_norm_
 from minimoe.training.checkpoint import FILE, load_checkpoint, save_checkpoint, saying_what_is_kept
 from minimoe.training.config import RunConfig
 from minimoe.training.heap import keep_freed_memory
+from minimoe.training.log import Log
 from minimoe.training.parts import Inputs, Parts, can_split
 
 COUNTERS = dict(finished=bool, step=int, epoch=int, batch=int, tokens=int, seconds=float | None,
@@ -40,6 +40,7 @@ class Loop(ABC):
         self.model = model.to(backend=config.backend)
         self.parameters = list(model.parameters())
         self.progress = progress
+        self.log = Log(config.out)
         self.order = np.random.default_rng([config.seed, 1])            # the model's seed is config.seed itself
         self.steps_per_epoch = batch_counts
         self.total_steps = min(config.max_steps or math.inf, config.epochs * batch_counts)
@@ -81,6 +82,8 @@ class Loop(ABC):
         except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:   # no state of ours
             raise ValueError(f"{checkpoint.path}: its training state cannot be used ({type(error).__name__}: {error}); "
                              "start afresh with another --out") from error
+        if not self.finished:
+            self.log.cut(self.step, self.epoch)
         return True
 
     def run(self) -> None:
@@ -94,8 +97,8 @@ class Loop(ABC):
                 if (Path(self.config.out) / FILE).exists():
                     raise ValueError(f"{self.config.out} holds a run already; go on with --resume (in Python: "
                                      "restore()) or give another --out")
-                self._log_path().write_text("", encoding="utf-8")
-            for path in (Path(self.config.out) / FILE, self._log_path()):
+                self.log.path.write_text("", encoding="utf-8")
+            for path in (Path(self.config.out) / FILE, self.log.path):
                 remove_leftovers(path)
         self.model.train()
         if self.config.batch_size * self.config.max_length * self.config.d_ff >= LARGE:
@@ -128,7 +131,7 @@ class Loop(ABC):
         self.epoch += 1
         self.batch = 0
         self.order_state = self.order.bit_generator.state
-        self._log({"epoch": self.epoch, "step": self.step, "validation_score": score})
+        self.log.add({"epoch": self.epoch, "step": self.step, "validation_score": score})
         bar.set_postfix_str(f"epoch {self.epoch}, score {score:.3f}", refresh=False)
         if self.config.out or self.stopping:
             self._save_or_stop()
@@ -153,8 +156,8 @@ class Loop(ABC):
         bar.update()
         if self.step % LOG_EVERY == 0 or self.step == self.total_steps:
             value = float(loss)
-            self._log({"step": self.step, "loss": value, "lr": rate, "gradient_norm": norm,
-                       "mean_experts_per_token": experts})
+            self.log.add({"step": self.step, "loss": value, "lr": rate, "gradient_norm": norm,
+                          "mean_experts_per_token": experts})
             score = "" if self.best_score is None else f"score {self.best_score:.3f}, "
             bar.set_postfix_str(f"loss {value:.3f}, {score}{experts:.2f} experts/token, "
                                 f"{self.tokens_per_second():,.0f} tokens/s", refresh=False)
@@ -223,29 +226,6 @@ class Loop(ABC):
         self.order.bit_generator.state = self.order_state = state["order"]
         for name, generator in self.model.named_generators():
             generator.bit_generator.state = state["generators"][name]
-        self._cut_log()
-
-    # the log, one JSON object a line
-    def _log_path(self) -> Path:
-        return Path(self.config.out) / "metrics.jsonl"
-
-    def _log(self, line: dict) -> None:
-        if self.config.out:
-            append_text(self._log_path(), json.dumps(line) + "\n")
-
-    def _cut_log(self) -> None:
-        """Drops the lines of steps after the checkpoint: they are done again."""
-        if not self._log_path().is_file():
-            return
-        kept = []
-        for line in self._log_path().read_text(encoding="utf-8").split("\n"):
-            try:
-                entry = json.loads(line)
-            except ValueError:                      # the last line of a killed run may be cut
-                continue
-            if entry["step"] < self.step or entry["step"] == self.step and entry.get("epoch", 0) <= self.epoch:
-                kept.append(line + "\n")
-        write_text(self._log_path(), "".join(kept))
 
     # interruption
     def _save_or_stop(self) -> None:
