@@ -110,10 +110,15 @@ class Checkpoint:
                 raise ValueError(f"{name} is {found}, the configuration asks for {shape}")
 
     def _check_values(self) -> None:
-        for name, array in self.weights.items():
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise ValueError(f"{name} holds NaN or infinite numbers, so the model can say nothing; train it again "
-                                 "with a lower --lr")
+        name = not_finite(self.weights)
+        if name is not None:
+            raise ValueError(f"{name} holds NaN or infinite numbers, so the model can say nothing; train it again with "
+                             "a lower --lr")
+
+
+def not_finite(arrays: dict) -> str | None:
+    """The name of the first array or number that is NaN or infinite somewhere."""
+    return next((name for name, values in arrays.items() if not np.isfinite(values).all()), None)
 
 
 def save_checkpoint(path, model, *, tokenizer=None, task: dict | None = None, optimiser=None,

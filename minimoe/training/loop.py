@@ -21,9 +21,8 @@ from minimoe.training.config import RunConfig
 from minimoe.training.heap import keep_freed_memory
 from minimoe.training.log import Log
 from minimoe.training.parts import Inputs, Parts, can_split
+from minimoe.training.resume import COUNTERS, OtherRun, check_moment, check_same_run
 
-COUNTERS = dict(finished=bool, step=int, epoch=int, batch=int, tokens=int, seconds=float | None,
-                best_score=float | None)             # what a checkpoint keeps beside arrays and generators
 LARGE = 2**18       # elements of a batch's hidden rows: below, keeping memory gained nothing
 LOG_EVERY = 10      # steps between lines of metrics.jsonl and updates of the progress bar
 
@@ -73,13 +72,17 @@ class Loop(ABC):
 
     def restore(self) -> bool:
         """Takes over the checkpoint in config.out; False when there is none yet. Raises ValueError when that run had
-        other options."""
+        other options, and when the run cannot go on from what it holds."""
         if not (Path(self.config.out) / FILE).is_file():
             return False
         checkpoint = load_checkpoint(self.config.out)
         try:
-            self._restore(checkpoint)
-        except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:   # no state of ours
+            check_same_run(self, checkpoint)
+            check_moment(self, checkpoint)
+            self._take_over(checkpoint)
+        except OtherRun:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
             raise ValueError(f"{checkpoint.path}: its training state cannot be used ({type(error).__name__}: {error}); "
                              "start afresh with another --out") from error
         if not self.finished:
@@ -93,12 +96,13 @@ class Loop(ABC):
             return
         if self.config.out:
             Path(self.config.out).mkdir(parents=True, exist_ok=True)
+            file = Path(self.config.out) / FILE
             if not self.step:                       # also shows an unusable folder before the work
-                if (Path(self.config.out) / FILE).exists():
+                if file.exists():
                     raise ValueError(f"{self.config.out} holds a run already; go on with --resume (in Python: "
                                      "restore()) or give another --out")
                 self.log.path.write_text("", encoding="utf-8")
-            for path in (Path(self.config.out) / FILE, self.log.path):
+            for path in (file, self.log.path):
                 remove_leftovers(path)
         self.model.train()
         if self.config.batch_size * self.config.max_length * self.config.d_ff >= LARGE:
@@ -200,23 +204,11 @@ class Loop(ABC):
         save_checkpoint(self.config.out, self.model, tokenizer=self.tokenizer, task=self.facts,
                         optimiser=self.optimiser, best=self.best, state=state)
 
-    def _restore(self, checkpoint) -> None:
+    def _take_over(self, checkpoint) -> None:
         state = checkpoint.state
-        then, now = state.get("config", {}), self.config.kept()
-        for key in now:
-            if then.get(key) != now[key]:
-                raise ValueError(f"resume: {key} is {now[key]!r}, but the run in {self.config.out} was started with "
-                                 f"{then.get(key)!r}; use the same options or another --out")
-        if checkpoint.tokenizer is None or checkpoint.tokenizer.to_dict() != self.tokenizer.to_dict():
-            raise ValueError(f"resume: the run in {self.config.out} has another vocabulary, so it had other data; give "
-                             "the same data and --init-from, or another --out")
         self.model.load_state_dict(checkpoint.weights)
-        for name, kinds in COUNTERS.items():
-            if not isinstance(state[name], kinds):
-                raise TypeError(f"{name} is {state[name]!r:.60}")
+        for name in COUNTERS:
             setattr(self, name, state[name])
-        if not 0 <= self.step <= self.total_steps or min(self.epoch, self.batch) < 0:
-            raise TypeError(f"step {self.step}, epoch {self.epoch}, batch {self.batch}")
         if self.finished:
             self.model.eval()
             return
