@@ -7,7 +7,9 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from minimoe.training.config import RunConfig
 from minimoe.training.heap import keep_freed_memory
 from minimoe.training.log import Log
 from minimoe.training.parts import Inputs, Parts, can_split
-from minimoe.training.resume import COUNTERS, OtherRun, check_moment, check_same_run
+from minimoe.training.resume import COUNTERS, OtherRun, check_moment, check_same_run, data_sum
 
 LARGE = 2**18       # elements of a batch's hidden rows: below, keeping memory gained nothing
 LOG_EVERY = 10      # steps between lines of metrics.jsonl and updates of the progress bar
@@ -70,9 +72,17 @@ class Loop(ABC):
     def validate(self) -> float:
         """A score on held-out data, larger is better."""
 
+    @abstractmethod
+    def data(self) -> Iterable[np.ndarray]:
+        """What is trained and validated on; a checkpoint keeps its sum."""
+
+    @cached_property
+    def data_sum(self) -> int:
+        return data_sum(self.data())
+
     def restore(self) -> bool:
         """Takes over the checkpoint in config.out; False when there is none yet. Raises ValueError when that run had
-        other options, and when the run cannot go on from what it holds."""
+        other options or data, and when the run cannot go on from what it holds."""
         if not (Path(self.config.out) / FILE).is_file():
             return False
         checkpoint = load_checkpoint(self.config.out)
@@ -193,7 +203,8 @@ class Loop(ABC):
     # state
     def save(self) -> None:
         """Writes the checkpoint: everything that is needed to go on, or the best weights alone when finished."""
-        state = {name: getattr(self, name) for name in COUNTERS} | {"config": self.config.kept()}
+        state = {name: getattr(self, name) for name in COUNTERS}
+        state |= {"config": self.config.kept(), "data": self.data_sum}
         if self.finished:
             state["seconds"] = None                 # so that the same run gives the same file
             save_checkpoint(self.config.out, self.model, tokenizer=self.tokenizer, task=self.facts, state=state)

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import math
+import zlib
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -15,6 +17,14 @@ class OtherRun(ValueError):
     """The checkpoint is of a run with other options or other data."""
 
 
+def data_sum(arrays: Iterable[np.ndarray]) -> int:
+    """CRC-32 of what a run learns from and is validated on."""
+    total = 0
+    for array in arrays:
+        total = zlib.crc32(np.ascontiguousarray(array), total)
+    return total
+
+
 def check_same_run(loop, checkpoint: Checkpoint) -> None:
     """Raises OtherRun unless the checkpoint was written by a run with the options and the data of `loop`."""
     out, then, now = loop.config.out, checkpoint.state["config"], loop.config.kept()
@@ -25,6 +35,8 @@ def check_same_run(loop, checkpoint: Checkpoint) -> None:
     if checkpoint.tokenizer is None or checkpoint.tokenizer.to_dict() != loop.tokenizer.to_dict():
         raise OtherRun(f"resume: the run in {out} has another vocabulary, so it had other data; give the same data and "
                        "--init-from, or another --out")
+    if checkpoint.state.get("data", loop.data_sum) != loop.data_sum:    # a file of an older version has no sum
+        raise OtherRun(f"resume: the run in {out} had other data; give the same data or another --out")
 
 
 def check_moment(loop, checkpoint: Checkpoint) -> None:

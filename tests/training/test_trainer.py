@@ -11,7 +11,8 @@ import pytest
 from small import CONFIG, small_task
 
 from minimoe.data import tokenizer_from_dict
-from minimoe.training import Trainer, load_checkpoint
+from minimoe.training import Trainer, load_checkpoint, save_checkpoint
+from minimoe.training.checkpoint import FILE
 from minimoe.training.loop import parameter_groups
 
 
@@ -135,6 +136,42 @@ def test_resuming_with_another_vocabulary_is_refused(task, tmp_path):
     other = replace(task, tokenizer=tokenizer_from_dict({"kind": "word", "tokens": [*words[:-1], "zyzzyva"]}))
     with pytest.raises(ValueError, match="has another vocabulary"):
         Trainer(config, other, progress=False).restore()
+
+
+def other_ids(encoded):
+    return replace(encoded, ids=[*encoded.ids[:-1], encoded.ids[-1][::-1].copy()])
+
+
+def other_labels(encoded):
+    return replace(encoded, labels=1 - encoded.labels)
+
+
+@pytest.mark.parametrize("steps", [3, None], ids=["begun", "finished"])
+@pytest.mark.parametrize("part", ["train", "validation"])
+@pytest.mark.parametrize("change", [other_ids, other_labels])
+def test_resuming_with_other_data_of_the_same_words_is_refused(task, uninterrupted, tmp_path, change, part, steps):
+    config = uninterrupted.config
+    if steps:
+        config = replace(CONFIG, out=str(tmp_path), save_every=1)
+        train_until(config, task, steps)
+    with pytest.raises(ValueError, match="resume: the run in .* had other data; give the same data or another --out"):
+        Trainer(config, replace(task, **{part: change(getattr(task, part))}), progress=False).restore()
+
+
+def test_a_checkpoint_that_knows_nothing_of_its_data_is_gone_on_with(task, uninterrupted, tmp_path):
+    """As versions before wrote them."""
+    config = replace(CONFIG, out=str(tmp_path))
+    train_until(config, task, 9)
+    found = load_checkpoint(tmp_path)
+    old = {key: value for key, value in found.state.items() if key != "data"}
+    trainer = Trainer(config, task, progress=False)
+    trainer.restore()
+    save_checkpoint(tmp_path, trainer.model, tokenizer=task.tokenizer, task=found.task, optimiser=trainer.optimiser,
+                    best=found.best, state=old)
+    again = Trainer(config, task, progress=False)
+    assert again.restore() and again.step == 8
+    again.run()
+    assert (tmp_path / FILE).read_bytes() == (Path(uninterrupted.config.out) / FILE).read_bytes()
 
 
 def test_interrupting_the_last_validation_is_an_interruption(task, tmp_path):
