@@ -108,6 +108,9 @@ class Loop(ABC):
             Path(self.config.out).mkdir(parents=True, exist_ok=True)
             file = Path(self.config.out) / FILE
             if not self.step:                       # also shows an unusable folder before the work
+                if file.is_dir():
+                    raise ValueError(f"{file} is a folder, and the checkpoint goes there; remove it or give another "
+                                     "--out")
                 if file.exists():
                     raise ValueError(f"{self.config.out} holds a run already; go on with --resume (in Python: "
                                      "restore()) or give another --out")

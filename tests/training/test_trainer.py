@@ -174,6 +174,15 @@ def test_a_checkpoint_that_knows_nothing_of_its_data_is_gone_on_with(task, unint
     assert (tmp_path / FILE).read_bytes() == (Path(uninterrupted.config.out) / FILE).read_bytes()
 
 
+def test_a_folder_in_the_checkpoints_place_is_named(task, tmp_path):
+    (tmp_path / FILE).mkdir()
+    trainer = Trainer(replace(CONFIG, out=str(tmp_path)), task, progress=False)
+    assert not trainer.restore()
+    with pytest.raises(ValueError, match=r"checkpoint\.safetensors is a folder, and the checkpoint goes there; remove"):
+        trainer.run()
+    assert [p.name for p in tmp_path.iterdir()] == [FILE]
+
+
 def test_interrupting_the_last_validation_is_an_interruption(task, tmp_path):
     config = replace(CONFIG, out=str(tmp_path), max_steps=3)
     trainer = Trainer(config, task, progress=False)
