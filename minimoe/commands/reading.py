@@ -118,7 +118,8 @@ def _check_pair(found: Checkpoint, pair: str | None) -> None:
     """A task on pairs needs two texts, any other one."""
     pairs = found.task.get("pairs")
     if pairs is not None and pairs != (pair is not None):
-        raise ValueError(f"{found.path}: {found.task['name']} reads {'two texts, give both' if pairs else 'one text'}")
+        raise ValueError(f"{found.path}: {found.task.get('name', 'this model')} reads "
+                         f"{'two texts, give both' if pairs else 'one text'}")
 
 
 def _answer(found: Checkpoint, reading: Reading) -> dict:

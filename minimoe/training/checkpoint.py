@@ -6,6 +6,7 @@ name, flushed to disk and renamed over the old one, so that an interruption leav
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from minimoe.ops.activations import hidden_width
 
 FILE = "checkpoint.safetensors"
 MODELS = {"classifier": SequenceClassifier, "language_model": MaskedLanguageModel}
+OWN = re.compile(r"head[._]|layers\.\d+\.moe\.router\.(?!weight$)")   # what one model has and the next may lack
 
 
 @dataclass(frozen=True)
@@ -56,17 +58,42 @@ class Checkpoint:
 
     def model(self, router: str | None = None, backend: str = "numpy"):
         """The model with its weights, in evaluation mode. Raises ValueError when they do not fit its configuration."""
-        try:
+        with self._naming_the_file():
             config = self.model_config(router)
-            self._check_sizes(config)
+            self._check_sizes(config, head=self.kind == "classifier")
             self._check_values()
             model = MODELS[self.kind](config)
             model.load_state_dict(self.weights)
-        except ValueError as error:
-            raise ValueError(f"{self.path}: {error}") from error
         return model.eval().to(backend=backend)
 
-    def _check_sizes(self, config: EncoderConfig) -> None:
+    def shape(self) -> EncoderConfig:
+        """The sizes of a model that starts from these weights and chooses its router itself. Raises ValueError when the
+        arrays do not fit them."""
+        with self._naming_the_file():
+            config = EncoderConfig.from_dict(self.config | {"router": EncoderConfig.router, "router_options": {}})
+            self._check_sizes(config, head=False)
+            self._check_values()
+        return config
+
+    def fill(self, model) -> None:
+        """Writes the weights into `model`. A head, or what a router has beside its weight, may be missing in the file
+        and then stays as it is; raises ValueError when anything else is missing, unexpected or of another shape."""
+        own = model.state_dict()
+        fresh = {name: array for name, array in own.items() if OWN.match(name)}
+        given = {name: array for name, array in self.weights.items() if name in own or not OWN.match(name)}
+        with self._naming_the_file():
+            model.load_state_dict(fresh | given)
+
+    @contextmanager
+    def _naming_the_file(self):
+        try:
+            yield
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from error
+        except TypeError as error:                  # a router's option of a kind that it does not expect
+            raise ValueError(f"{self.path}: its configuration cannot be used ({error})") from error
+
+    def _check_sizes(self, config: EncoderConfig, head: bool) -> None:
         """The large arrays that a configuration asks for must be in the file, before memory is taken for them."""
         d, hidden = config.d_model, hidden_width(config.activation, config.d_ff)
         wanted = {"token_embedding.weight": (config.vocab_size, d), "position_embedding.weight": (config.max_length, d)}
@@ -74,8 +101,8 @@ class Checkpoint:
             experts = (f"layers.{layer}.moe.experts.w1", (config.n_experts, d, hidden))
             plain = (f"layers.{layer}.feedforward.linear1.weight", (hidden, d))
             name, shape = experts if config.has_experts(layer) else plain
-            wanted[name] = shape
-        if self.kind == "classifier":
+            wanted |= {name: shape, f"layers.{layer}.attention.in_proj_weight": (3 * d, d)}
+        if head:
             wanted["head.weight"] = (config.n_classes, d)
         for name, shape in wanted.items():
             found = self.weights[name].shape if name in self.weights else "missing"
@@ -83,10 +110,15 @@ class Checkpoint:
                 raise ValueError(f"{name} is {found}, the configuration asks for {shape}")
 
     def _check_values(self) -> None:
-        for name, array in self.weights.items():
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise ValueError(f"{name} holds NaN or infinite numbers, so the model can say nothing; train it again "
-                                 "with a lower --lr")
+        name = not_finite(self.weights)
+        if name is not None:
+            raise ValueError(f"{name} holds NaN or infinite numbers, so the model can say nothing; train it again with "
+                             "a lower --lr")
+
+
+def not_finite(arrays: dict) -> str | None:
+    """The name of the first array or number that is NaN or infinite somewhere."""
+    return next((name for name, values in arrays.items() if not np.isfinite(values).all()), None)
 
 
 def save_checkpoint(path, model, *, tokenizer=None, task: dict | None = None, optimiser=None,
@@ -130,12 +162,15 @@ def saying_what_is_kept(path):
 def load_checkpoint(path) -> Checkpoint:
     """Reads a folder written by `save_checkpoint`, or the file in it.
 
-    Raises FileNotFoundError when there is none and ValueError when it is damaged or no checkpoint of minimoe.
+    Raises FileNotFoundError when there is none, OSError when it may not be read and ValueError when it is damaged or no
+    checkpoint of minimoe.
     """
     path = Path(path)
     file = path / FILE if path.is_dir() else path
     if not file.is_file():
         raise FileNotFoundError(f"{path}: there is no checkpoint here; looked for {file}")
+    with open(file, "rb"):                          # says why a file cannot be read; safe_open would say it is missing
+        pass
     try:
         with safe_open(file, framework="numpy") as opened:
             checksum, header = json.loads((opened.metadata() or {})["minimoe"])
@@ -154,7 +189,7 @@ def load_checkpoint(path) -> Checkpoint:
             raise ValueError(f"kind {content['kind']!r} of format {content['format']!r} is not known here")
         return Checkpoint(file, content["kind"], dict(content["config"]), groups["model"], tokenizer,
                           dict(content["task"]), groups["optimiser"], groups["best"], dict(content["state"]))
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ValueError(f"{file}: not a readable minimoe checkpoint, but damaged or something else ({reason})"
                          ) from error

@@ -1,29 +1,30 @@
 """The training loop: batches, steps, validation, checkpoints, and going on bit for bit after a stop."""
 from __future__ import annotations
 
-import json
 import math
 import signal
 import sys
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from minimoe.backend import array_module, blas_threads
-from minimoe.files import append_text, remove_leftovers, write_text
+from minimoe.files import remove_leftovers
 from minimoe.optim import AdamW, WarmupLinear, clip_grad_norm_
 from minimoe.training.checkpoint import FILE, load_checkpoint, save_checkpoint, saying_what_is_kept
 from minimoe.training.config import RunConfig
 from minimoe.training.heap import keep_freed_memory
+from minimoe.training.log import Log
 from minimoe.training.parts import Inputs, Parts, can_split
+from minimoe.training.resume import COUNTERS, OtherRun, check_moment, check_same_run, data_sum
 
-COUNTERS = dict(finished=bool, step=int, epoch=int, batch=int, tokens=int, seconds=float | None,
-                best_score=float | None)             # what a checkpoint keeps beside arrays and generators
 LARGE = 2**18       # elements of a batch's hidden rows: below, keeping memory gained nothing
 LOG_EVERY = 10      # steps between lines of metrics.jsonl and updates of the progress bar
 
@@ -40,6 +41,7 @@ class Loop(ABC):
         self.model = model.to(backend=config.backend)
         self.parameters = list(model.parameters())
         self.progress = progress
+        self.log = Log(config.out)
         self.order = np.random.default_rng([config.seed, 1])            # the model's seed is config.seed itself
         self.steps_per_epoch = batch_counts
         self.total_steps = min(config.max_steps or math.inf, config.epochs * batch_counts)
@@ -70,17 +72,31 @@ class Loop(ABC):
     def validate(self) -> float:
         """A score on held-out data, larger is better."""
 
+    @abstractmethod
+    def data(self) -> Iterable[np.ndarray]:
+        """What is trained and validated on; a checkpoint keeps its sum."""
+
+    @cached_property
+    def data_sum(self) -> int:
+        return data_sum(self.data())
+
     def restore(self) -> bool:
         """Takes over the checkpoint in config.out; False when there is none yet. Raises ValueError when that run had
-        other options."""
+        other options or data, and when the run cannot go on from what it holds."""
         if not (Path(self.config.out) / FILE).is_file():
             return False
         checkpoint = load_checkpoint(self.config.out)
         try:
-            self._restore(checkpoint)
-        except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:   # no state of ours
+            check_same_run(self, checkpoint)
+            check_moment(self, checkpoint)
+            self._take_over(checkpoint)
+        except OtherRun:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
             raise ValueError(f"{checkpoint.path}: its training state cannot be used ({type(error).__name__}: {error}); "
                              "start afresh with another --out") from error
+        if not self.finished:
+            self.log.cut(self.step, self.epoch)
         return True
 
     def run(self) -> None:
@@ -90,12 +106,16 @@ class Loop(ABC):
             return
         if self.config.out:
             Path(self.config.out).mkdir(parents=True, exist_ok=True)
+            file = Path(self.config.out) / FILE
             if not self.step:                       # also shows an unusable folder before the work
-                if (Path(self.config.out) / FILE).exists():
+                if file.is_dir():
+                    raise ValueError(f"{file} is a folder, and the checkpoint goes there; remove it or give another "
+                                     "--out")
+                if file.exists():
                     raise ValueError(f"{self.config.out} holds a run already; go on with --resume (in Python: "
                                      "restore()) or give another --out")
-                self._log_path().write_text("", encoding="utf-8")
-            for path in (Path(self.config.out) / FILE, self._log_path()):
+                self.log.path.write_text("", encoding="utf-8")
+            for path in (file, self.log.path):
                 remove_leftovers(path)
         self.model.train()
         if self.config.batch_size * self.config.max_length * self.config.d_ff >= LARGE:
@@ -128,7 +148,7 @@ class Loop(ABC):
         self.epoch += 1
         self.batch = 0
         self.order_state = self.order.bit_generator.state
-        self._log({"epoch": self.epoch, "step": self.step, "validation_score": score})
+        self.log.add({"epoch": self.epoch, "step": self.step, "validation_score": score})
         bar.set_postfix_str(f"epoch {self.epoch}, score {score:.3f}", refresh=False)
         if self.config.out or self.stopping:
             self._save_or_stop()
@@ -153,8 +173,8 @@ class Loop(ABC):
         bar.update()
         if self.step % LOG_EVERY == 0 or self.step == self.total_steps:
             value = float(loss)
-            self._log({"step": self.step, "loss": value, "lr": rate, "gradient_norm": norm,
-                       "mean_experts_per_token": experts})
+            self.log.add({"step": self.step, "loss": value, "lr": rate, "gradient_norm": norm,
+                          "mean_experts_per_token": experts})
             score = "" if self.best_score is None else f"score {self.best_score:.3f}, "
             bar.set_postfix_str(f"loss {value:.3f}, {score}{experts:.2f} experts/token, "
                                 f"{self.tokens_per_second():,.0f} tokens/s", refresh=False)
@@ -186,7 +206,8 @@ class Loop(ABC):
     # state
     def save(self) -> None:
         """Writes the checkpoint: everything that is needed to go on, or the best weights alone when finished."""
-        state = {name: getattr(self, name) for name in COUNTERS} | {"config": self.config.kept()}
+        state = {name: getattr(self, name) for name in COUNTERS}
+        state |= {"config": self.config.kept(), "data": self.data_sum}
         if self.finished:
             state["seconds"] = None                 # so that the same run gives the same file
             save_checkpoint(self.config.out, self.model, tokenizer=self.tokenizer, task=self.facts, state=state)
@@ -197,23 +218,11 @@ class Loop(ABC):
         save_checkpoint(self.config.out, self.model, tokenizer=self.tokenizer, task=self.facts,
                         optimiser=self.optimiser, best=self.best, state=state)
 
-    def _restore(self, checkpoint) -> None:
+    def _take_over(self, checkpoint) -> None:
         state = checkpoint.state
-        then, now = state.get("config", {}), self.config.kept()
-        for key in now:
-            if then.get(key) != now[key]:
-                raise ValueError(f"resume: {key} is {now[key]!r}, but the run in {self.config.out} was started with "
-                                 f"{then.get(key)!r}; use the same options or another --out")
-        if checkpoint.tokenizer is None or checkpoint.tokenizer.to_dict() != self.tokenizer.to_dict():
-            raise ValueError(f"resume: the run in {self.config.out} has another vocabulary, so it had other data; give "
-                             "the same data and --init-from, or another --out")
         self.model.load_state_dict(checkpoint.weights)
-        for name, kinds in COUNTERS.items():
-            if not isinstance(state[name], kinds):
-                raise TypeError(f"{name} is {state[name]!r:.60}")
+        for name in COUNTERS:
             setattr(self, name, state[name])
-        if not 0 <= self.step <= self.total_steps or min(self.epoch, self.batch) < 0:
-            raise TypeError(f"step {self.step}, epoch {self.epoch}, batch {self.batch}")
         if self.finished:
             self.model.eval()
             return
@@ -223,29 +232,6 @@ class Loop(ABC):
         self.order.bit_generator.state = self.order_state = state["order"]
         for name, generator in self.model.named_generators():
             generator.bit_generator.state = state["generators"][name]
-        self._cut_log()
-
-    # the log, one JSON object a line
-    def _log_path(self) -> Path:
-        return Path(self.config.out) / "metrics.jsonl"
-
-    def _log(self, line: dict) -> None:
-        if self.config.out:
-            append_text(self._log_path(), json.dumps(line) + "\n")
-
-    def _cut_log(self) -> None:
-        """Drops the lines of steps after the checkpoint: they are done again."""
-        if not self._log_path().is_file():
-            return
-        kept = []
-        for line in self._log_path().read_text(encoding="utf-8").split("\n"):
-            try:
-                entry = json.loads(line)
-            except ValueError:                      # the last line of a killed run may be cut
-                continue
-            if entry["step"] < self.step or entry["step"] == self.step and entry.get("epoch", 0) <= self.epoch:
-                kept.append(line + "\n")
-        write_text(self._log_path(), "".join(kept))
 
     # interruption
     def _save_or_stop(self) -> None:

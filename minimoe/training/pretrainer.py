@@ -85,6 +85,9 @@ class Pretrainer(Loop):
         output = model.encode(inputs.ids)
         return model.task_loss(output, inputs.labels), output
 
+    def data(self) -> Iterator[np.ndarray]:
+        yield from (self.train_blocks, *self.held_out)
+
     def validate(self) -> float:
         """Minus the mean loss in nats over all hidden tokens of the held-out text."""
         total, stats, was_training = 0.0, [], self.model.training

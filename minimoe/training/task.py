@@ -10,6 +10,7 @@ from minimoe.data.builtin import load_builtin
 from minimoe.data.dataset import Dataset
 from minimoe.data.glue import load_glue
 from minimoe.data.tokenizer import tokenizer_class
+from minimoe.models import EncoderConfig
 from minimoe.moe.make import make_router
 from minimoe.training.checkpoint import Checkpoint, load_checkpoint
 from minimoe.training.config import RunConfig, TrainConfig
@@ -68,18 +69,25 @@ def prepare_task(config: TrainConfig) -> Task:
 def start_from(config: TrainConfig) -> tuple[TrainConfig, Checkpoint]:
     """(the resolved config with the sizes of the pre-trained model in config.init_from, that model's checkpoint).
 
-    Raises ValueError for a size that was asked for and differs."""
+    Raises ValueError for a size that was asked for and differs, and for a model that cannot be started from."""
     found = load_checkpoint(config.init_from)
     if found.tokenizer is None:
         raise ValueError(f"init_from: {config.init_from} has no tokenizer")
     if config.tokenizer not in (RunConfig.tokenizer, found.tokenizer.kind):
         raise ValueError(f"tokenizer: {config.tokenizer} is not that of the model in {config.init_from}, which is "
                          f"{found.tokenizer.kind}; leave the option out")
+    shape = found.shape()
+    for field in ("moe_every", "activation"):       # a run has no such key: it would go on with the usual one
+        usual, own = getattr(EncoderConfig, field), getattr(shape, field)
+        if own != usual:
+            raise ValueError(f"init_from: the model in {config.init_from} has {field} {own}; training can only start "
+                             f"from one with {usual}")
     for key, field in SIZES.items():
-        if getattr(config, key) not in (None, found.config[field]):
-            raise ValueError(f"{key}: {getattr(config, key)} does not fit the model in {config.init_from}, which has "
-                             f"{found.config[field]}; leave the option out")
-    return replace(config, **{key: found.config[field] for key, field in SIZES.items()}).resolved(), found
+        asked, own = getattr(config, key), getattr(shape, field)
+        if asked not in (None, own):
+            raise ValueError(f"{key}: {asked} does not fit the model in {config.init_from}, which has {own}; leave the "
+                             "option out")
+    return replace(config, **{key: getattr(shape, field) for key, field in SIZES.items()}).resolved(), found
 
 
 def check_model(config: RunConfig) -> None:

@@ -1,6 +1,10 @@
 """Trains a classifier on a task and reports what it learnt and what it cost."""
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
+
 from minimoe.backend import blas_threads
 from minimoe.data.batching import batch_order, make_batch
 from minimoe.data.dataset import Example
@@ -26,8 +30,7 @@ class Trainer(Loop):
         shape = config.model_config(self.task.tokenizer.vocab_size, self.task.n_classes)
         model = SequenceClassifier(shape, config.seed)
         if start is not None:
-            own = model.state_dict()
-            model.load_state_dict(own | {name: w for name, w in start.weights.items() if name in own})
+            start.fill(model)
         self.lengths = [len(ids) for ids in self.task.train.ids]
         batches = -(-len(self.lengths) // config.batch_size)
         super().__init__(config, model, self.task.tokenizer, self.task.facts(), batches, progress)
@@ -56,6 +59,10 @@ class Trainer(Loop):
     def loss_of(self, model, inputs: Inputs) -> tuple:
         output = model(inputs.ids, inputs.mask, inputs.segments)
         return model.task_loss(output, inputs.labels, self.config.label_smoothing), output
+
+    def data(self) -> Iterator[np.ndarray]:
+        for part in (self.task.train, self.task.validation):
+            yield from (np.concatenate(part.ids), part.labels)
 
     def validate(self) -> float:
         return evaluate(self.model, self.task.validation, self.task.metrics).score

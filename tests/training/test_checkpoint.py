@@ -1,5 +1,7 @@
 """Checkpoints: what goes in comes out, and what is damaged is refused in one line."""
+import errno
 import json
+import os
 import struct
 from dataclasses import replace
 
@@ -11,7 +13,7 @@ from small import CONFIG, small_task
 
 from minimoe.models import Encoder, EncoderConfig, MaskedLanguageModel, SequenceClassifier
 from minimoe.optim import AdamW
-from minimoe.training import Trainer, load_checkpoint, save_checkpoint
+from minimoe.training import Trainer, checkpoint, load_checkpoint, save_checkpoint
 from minimoe.training.checkpoint import FILE, _checksum
 
 SIZES = dict(vocab_size=30, d_model=8, n_heads=2, d_ff=4, n_experts=3, max_length=16)
@@ -68,6 +70,15 @@ def test_left_over_temporary_files_are_ignored(saved):
 def test_a_missing_checkpoint_says_where_it_looked(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no checkpoint here; looked for .*checkpoint\.safetensors"):
         load_checkpoint(tmp_path)
+
+
+def test_a_file_that_may_not_be_read_says_so(saved, monkeypatch):
+    def refuse(path, mode):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(checkpoint, "open", refuse, raising=False)
+    with pytest.raises(PermissionError, match=r"Permission denied: .*checkpoint\.safetensors"):
+        load_checkpoint(saved[0])
 
 
 def damaged(change):

@@ -9,6 +9,7 @@ from minimoe.data import WordTokenizer
 from minimoe.models.language_model import IGNORE
 from minimoe.training import PretrainConfig, Pretrainer, Trainer, load_checkpoint
 from minimoe.training.masking import blocks_of, hide_tokens, unigram_loss
+from minimoe.training.pretrainer import prepare_corpus
 
 TOKENIZER = WordTokenizer.train(["a b c d e f g h i j k l m n o p q r s t"], 40)
 
@@ -106,6 +107,14 @@ def test_a_stopped_run_resumes_to_the_same_bits(text, tmp_path):
     rest.run()
     expected = whole.model.state_dict()
     assert all(np.array_equal(value, expected[name]) for name, value in rest.model.state_dict().items())
+
+
+def test_resuming_with_other_text_of_the_same_words_is_refused(text, tmp_path):
+    Pretrainer(config(text, max_steps=2, out=str(tmp_path)), progress=False).run()
+    corpus = prepare_corpus(config(text))
+    other = replace(corpus, train_blocks=corpus.train_blocks[::-1])
+    with pytest.raises(ValueError, match="resume: the run in .* had other data"):
+        Pretrainer(config(text, max_steps=2, out=str(tmp_path)), progress=False, corpus=other).restore()
 
 
 def test_a_classifier_starts_from_the_language_models_weights_and_tokenizer(text, tmp_path):

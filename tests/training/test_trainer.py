@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import CONFIG, small_task
+from small import CONFIG, Killed, small_task, train_until
 
-from minimoe.data import tokenizer_from_dict
 from minimoe.training import Trainer, load_checkpoint
 from minimoe.training.loop import parameter_groups
 
@@ -18,25 +17,6 @@ from minimoe.training.loop import parameter_groups
 @pytest.fixture(scope="module")
 def task():
     return small_task()
-
-
-class Killed(BaseException):
-    """Stands for the end of the process: nothing of the trainer runs after it."""
-
-
-def train_until(config, task, step):
-    """A trainer that dies right after `step` steps, without another save."""
-    trainer = Trainer(config, task, progress=False)
-    one_step = trainer._step
-
-    def dying(item, bar):
-        if trainer.step == step:
-            raise Killed
-        one_step(item, bar)
-
-    trainer._step = dying
-    with pytest.raises(Killed):
-        trainer.run()
 
 
 @pytest.fixture(scope="module")
@@ -119,22 +99,6 @@ def test_the_weights_kept_are_those_of_the_best_epoch(task):
     trainer.run()
     assert trainer.best_score == 0.9
     assert all(np.array_equal(value, states[1][name]) for name, value in trainer.model.state_dict().items())
-
-
-def test_resuming_with_other_options_is_refused(task, tmp_path):
-    config = replace(CONFIG, out=str(tmp_path), max_steps=3)
-    Trainer(config, task, progress=False).run()
-    with pytest.raises(ValueError, match="resume: lr is 0.5, but the run in .* was started with"):
-        Trainer(replace(config, lr=0.5), task, progress=False).restore()
-
-
-def test_resuming_with_another_vocabulary_is_refused(task, tmp_path):
-    config = replace(CONFIG, out=str(tmp_path), max_steps=3)
-    Trainer(config, task, progress=False).run()
-    words = task.tokenizer.to_dict()["tokens"]
-    other = replace(task, tokenizer=tokenizer_from_dict({"kind": "word", "tokens": [*words[:-1], "zyzzyva"]}))
-    with pytest.raises(ValueError, match="has another vocabulary"):
-        Trainer(config, other, progress=False).restore()
 
 
 def test_interrupting_the_last_validation_is_an_interruption(task, tmp_path):

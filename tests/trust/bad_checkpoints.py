@@ -35,6 +35,7 @@ GOOD, ARRAYS, CONTENT = _good()
 LENGTH = struct.unpack("<Q", GOOD[:8])[0]
 HEADER, BODY = json.loads(GOOD[8:8 + LENGTH]), GOOD[8 + LENGTH:]
 FIRST = next(name for name in HEADER if name != "__metadata__")
+FIRST_BYTES = HEADER[FIRST]["data_offsets"][1] - HEADER[FIRST]["data_offsets"][0]
 
 
 def packed(header: str, arrays: dict) -> bytes:
@@ -99,6 +100,8 @@ DAMAGED = {
     entry(shape=[1] * 100_000), "shape that needs more data": entry(shape=[5000]),
     "data beyond the file": entry(data_offsets=[0, 2**60]), "data backwards": entry(data_offsets=[16, 0]),
     "data shared by two": header(json.dumps(HEADER | {"model.twin": HEADER[FIRST]})),
+    "numbers of 8 bits": entry(dtype="F8_E4M3", shape=[FIRST_BYTES]),
+    "numbers that NumPy has not": entry(dtype="BF16", shape=[FIRST_BYTES // 2]),
     "unknown dtype": entry(dtype="OBJECT"), "another dtype": entry(dtype="F64"),
     "content nested without end": packed("[" * 100_000, ARRAYS), "content no JSON": packed("{", ARRAYS),
     "content a list": packed("[]", ARRAYS), "content empty": packed("{}", ARRAYS),
@@ -127,11 +130,15 @@ HOSTILE = {
     "a router in a file": (content(config__router="/tmp/evil.py:Evil"), "say where it is with --router"),
     "a router that is a number": (content(config__router=3), "trained with a router of its own, 3"),
     "unknown router options": (content(config__router_options={"cmd": "x"}), "router da: option 'cmd' is not one of"),
+    "a measure that is a list": (content(config__router_options={"measure": ["x"]}),
+                                 r"checkpoint\.safetensors: its configuration cannot be used \("),
     "router options of another kind": (content(config__router_options=[1]), "router_options is .*; it must be a dict"),
     "a third label": (content(task__label_names=["a", "b", "c"]), LABELS),
     "labels that are numbers": (content(task__label_names=[1, 2]), LABELS),
     "labels with an escape": (content(task__label_names=["\x1b[2J", "b"]), LABELS),
     "no labels": (content(task={}), LABELS),
+    "pairs of a task without a name": (content(task={"label_names": ["a", "b"], "pairs": True}),
+                                       "this model reads two texts, give both"),
     "a tokenizer too large": (content(tokenizer__tokens=[*CONTENT["tokenizer"]["tokens"], *map(str, range(99))]),
                               "the tokenizer has 108 tokens, the model 9"),
     "weights that are NaN": (arrays(head__weight=ZEROS + np.nan), "head.weight holds NaN or infinite numbers"),
@@ -144,10 +151,23 @@ HOSTILE = {
 PREDICT = ("predict", "a film", "--checkpoint", "{}")
 CHECKPOINTS = {name: Bad(PREDICT, UNREADABLE, {FILE: data}) for name, data in DAMAGED.items()}
 CHECKPOINTS |= {name: Bad(PREDICT, says, {FILE: data}) for name, (data, says) in HOSTILE.items()}
+STARTS = {
+    "damaged": (GOOD[:-9], UNREADABLE),
+    "no array": (packed(json.dumps(CONTENT), {}), r"checkpoint\.safetensors: token_embedding\.weight is missing"),
+    "arrays renamed": (packed(json.dumps(CONTENT), {f"{n}_": a for n, a in ARRAYS.items()}),
+                       r"checkpoint\.safetensors: token_embedding\.weight is missing"),
+    "sizes beyond the file": (content(config=CONTENT["config"] | dict(d_model=65536, d_ff=2**20, n_experts=4096)),
+                              r"checkpoint\.safetensors: token_embedding\.weight is .* asks for \(9, 65536\)"),
+    "a width of attention alone": (arrays(layers__0__attention__in_proj_weight=ZEROS), "in_proj_weight is .* asks for"),
+    "no configuration": (content(config={}), r"checkpoint\.safetensors: EncoderConfig: vocab_size is missing"),
+    "another activation": (content(config__activation="relu"), "has activation relu; training can only start from"),
+    "weights that are NaN": (arrays(head__weight=ZEROS + np.nan), r"checkpoint\.safetensors: head\.weight holds NaN"),
+}
+CHECKPOINTS |= {f"to start from, {name}": Bad(("train", "--init-from", "{}"), says, {FILE: data})
+                for name, (data, says) in STARTS.items()}
 CHECKPOINTS |= {
     "a folder without one": Bad(PREDICT, "there is no checkpoint here"),
     "a device": Bad((*PREDICT[:-1], str(Path("/dev/zero"))), "there is no checkpoint here"),
     "trained for another task": Bad(("evaluate", "--checkpoint", "{}", "--task", "paraphrase"),
                                     "whose labels are no, yes; paraphrase has different, same meaning", {FILE: GOOD}),
-    "to start from, damaged": Bad(("train", "--init-from", "{}"), UNREADABLE, {FILE: GOOD[:-9]}),
 }
