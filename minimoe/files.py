@@ -7,6 +7,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:                                 # Windows
+    fcntl = None
+
 KEPT = ("*.tsv", "*.safetensors", "*.jsonl", "*--*--*.json", "marks.json")       # data, checkpoints, logs, results
 
 
@@ -41,6 +46,24 @@ def remove_leftovers(path) -> None:
     """Removes what killed processes left of their writes of `path`. Only for a file that nobody else writes now."""
     for old in Path(path).parent.glob(f".{Path(path).name}.*.tmp"):
         old.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone_in(folder: str) -> Iterator[None]:
+    """Raises ValueError where another process is in here with the same folder, until it ends, however it ends. Windows
+    cannot tell."""
+    handle = None if fcntl is None else os.open(folder, os.O_RDONLY)
+    try:
+        if handle is not None:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(f"{folder}: another process works in this folder; wait for it, or give another "
+                                 "--out") from None
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
 
 
 @contextmanager

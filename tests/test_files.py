@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from minimoe.files import check_writable, write_bytes, write_json, write_text
+from minimoe.files import alone_in, check_writable, write_bytes, write_json, write_text
 
 
 def test_an_existing_file_is_replaced_and_nothing_else_is_left(tmp_path):
@@ -48,3 +48,23 @@ def test_a_missing_folder_and_a_folder_are_refused_before_the_work(tmp_path):
         check_writable(str(tmp_path / "no" / "new.json"))
     with pytest.raises(ValueError, match="this is a folder"):
         check_writable(str(tmp_path))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock")
+def test_only_one_is_in_a_folder_at_a_time(tmp_path):
+    with alone_in(str(tmp_path)):
+        with pytest.raises(ValueError, match="another process works in this folder; wait for it"):
+            with alone_in(str(tmp_path)):
+                pytest.fail("two are in the folder")
+        (tmp_path / "other").mkdir()
+        with alone_in(str(tmp_path / "other")):
+            pass
+    with alone_in(str(tmp_path)):
+        assert list(tmp_path.iterdir()) == [tmp_path / "other"]
+
+
+def test_an_error_leaves_the_folder_to_the_next(tmp_path):
+    with pytest.raises(KeyError), alone_in(str(tmp_path)):
+        raise KeyError("x")
+    with alone_in(str(tmp_path)):
+        pass

@@ -28,6 +28,8 @@ def train(quiet=False, resume=False, baseline=None, json=None, router_options=No
     trainers = [Trainer(run, task, progress=not quiet) for run in runs]
     if resume and all([_resume(trainer) and trainer.finished for trainer in trainers]):
         return 0
+    for trainer in trainers:                        # before the first has been trained
+        trainer.check_folder()
     results = [trainer.train() for trainer in trainers]
 
     da = trainers[0]

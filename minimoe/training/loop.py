@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from minimoe.backend import array_module, blas_threads
-from minimoe.files import remove_leftovers
+from minimoe.files import alone_in, remove_leftovers
 from minimoe.optim import AdamW, WarmupLinear, clip_grad_norm_
 from minimoe.training.checkpoint import FILE, load_checkpoint, save_checkpoint, saying_what_is_kept
 from minimoe.training.config import RunConfig
@@ -99,38 +99,46 @@ class Loop(ABC):
             self.log.cut(self.step, self.epoch)
         return True
 
+    def check_folder(self) -> None:
+        """Raises ValueError when a run that starts now would meet another one in config.out."""
+        if self.config.out and not self.step and not self.finished:
+            file = Path(self.config.out) / FILE
+            if file.is_dir():
+                raise ValueError(f"{file} is a folder, and the checkpoint goes there; remove it or give another --out")
+            if file.exists():
+                raise ValueError(f"{self.config.out} holds a run already; go on with --resume (in Python: restore()) "
+                                 "or give another --out")
+
     def run(self) -> None:
         """Trains to the end and leaves the best epoch's weights in the model. Ctrl-C saves a checkpoint (when
         config.out is set) and raises KeyboardInterrupt."""
         if self.finished:
             return
-        if self.config.out:
-            Path(self.config.out).mkdir(parents=True, exist_ok=True)
-            file = Path(self.config.out) / FILE
+        self.check_folder()
+        if not self.config.out:
+            self._train()
+            return
+        Path(self.config.out).mkdir(parents=True, exist_ok=True)
+        with alone_in(self.config.out):
             if not self.step:                       # also shows an unusable folder before the work
-                if file.is_dir():
-                    raise ValueError(f"{file} is a folder, and the checkpoint goes there; remove it or give another "
-                                     "--out")
-                if file.exists():
-                    raise ValueError(f"{self.config.out} holds a run already; go on with --resume (in Python: "
-                                     "restore()) or give another --out")
                 self.log.path.write_text("", encoding="utf-8")
-            for path in (file, self.log.path):
+            for path in (Path(self.config.out) / FILE, self.log.path):
                 remove_leftovers(path)
+            with saying_what_is_kept(self.config.out):
+                self._train()
+                self.save()
+
+    def _train(self) -> None:
         self.model.train()
         if self.config.batch_size * self.config.max_length * self.config.d_ff >= LARGE:
             keep_freed_memory()
         self.parts = self._make_parts()
-        with saying_what_is_kept(self.config.out), blas_threads(self.config.threads), self._polite_interrupt(), \
-                self._bar() as bar:
+        with blas_threads(self.config.threads), self._polite_interrupt(), self._bar() as bar:
             while self.step < self.total_steps or self.batch:       # or: the last epoch is not validated yet
                 self._epoch(bar)
         self.model.load_state_dict(self.best)
         self.model.eval()
         self.finished = True
-        if self.config.out:
-            with saying_what_is_kept(self.config.out):
-                self.save()
 
     def _epoch(self, bar) -> None:
         self.order_state = self.order.bit_generator.state

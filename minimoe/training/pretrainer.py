@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -135,6 +136,9 @@ def load_texts(config: PretrainConfig) -> tuple[list[str], list[str]]:
     """(training paragraphs, held-out paragraphs)."""
     texts = [line for path in config.text for line in load_text(path)] if config.text else standard_library_text()
     if config.held_out:
+        both = set(map(os.path.realpath, config.text)) & set(map(os.path.realpath, config.held_out))
+        if both:
+            raise ValueError(f"held_out: {min(both)} is among the training texts too; hold out another text")
         return texts, [line for path in config.held_out for line in load_text(path)]
     train = [text for i, text in enumerate(texts) if i % HELD_OUT_EVERY]
     held_out = texts[::HELD_OUT_EVERY]

@@ -180,6 +180,14 @@ def test_a_checkpoint_with_a_router_of_ones_own_asks_for_its_file(capsys, small_
     assert status == 2 and "router is 'da', but the run in" in err
 
 
+def test_a_baselines_folder_that_holds_another_run_is_refused_before_anything_is_trained(capsys, small_data, tmp_path):
+    out = tmp_path / "run"
+    assert run(capsys, "train", *SMALL, "--no-baseline", "--out", out / "baseline")[0] == 0
+    status, _, err = run(capsys, "train", *SMALL, "--baseline", "--out", out)
+    assert status == 2 and f"{out / 'baseline'} holds a run already" in err
+    assert [path.name for path in out.iterdir()] == ["baseline"]
+
+
 def test_a_router_that_ends_the_program_is_a_failed_run(capsys, small_data, tmp_path):
     source = "import sys\nfrom minimoe.moe import TopKRouter\nclass Mine(TopKRouter):\n    def logits(self, x):\n"
     (tmp_path / "mine.py").write_text(source + "        sys.exit(0)\n")

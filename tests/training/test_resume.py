@@ -1,4 +1,5 @@
 """Going on with a run: only with its own options and data, and in a folder that can hold its checkpoint."""
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import pytest
 from small import CONFIG, small_task, train_until
 
 from minimoe.data import tokenizer_from_dict
+from minimoe.files import alone_in
 from minimoe.training import Trainer, load_checkpoint, save_checkpoint
 from minimoe.training.checkpoint import FILE
 
@@ -82,3 +84,12 @@ def test_a_folder_in_the_checkpoints_place_is_named(task, tmp_path):
     with pytest.raises(ValueError, match=r"checkpoint\.safetensors is a folder, and the checkpoint goes there; remove"):
         trainer.run()
     assert [p.name for p in tmp_path.iterdir()] == [FILE]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no flock")
+def test_two_runs_in_one_folder_at_a_time_are_refused(task, tmp_path):
+    trainer = Trainer(replace(CONFIG, out=str(tmp_path)), task, progress=False)
+    with alone_in(str(tmp_path)), pytest.raises(ValueError, match="another process works in this folder"):
+        trainer.run()
+    assert list(tmp_path.iterdir()) == []
+    trainer.run()

@@ -61,6 +61,8 @@ FILES = {
     "text is a folder": option("Is a directory", "pretrain", "--text", "{}", *TINY, *OUT),
     "second text missing": text(r"no file .*b\.txt", "one\ntwo\n" * 30, "{}/b.txt"),
     "held-out text missing": text(r"no file .*b\.txt", "one\ntwo\n" * 30, "--held-out", "{}/b.txt"),
+    "held-out text of the training": text("held_out: .*a.txt is among the training texts too", "one two\n" * 60,
+                                          "--held-out", "{}/../given/a.txt"),
     "held-out text empty": Bad(("pretrain", "--text", "{}/a.txt", "--held-out", "{}/b.txt", *TINY, *OUT),
                                r"b\.txt holds no text", {"a.txt": "one two three\n" * 30, "b.txt": ""}),
 }
