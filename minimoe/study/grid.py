@@ -28,7 +28,7 @@ from pathlib import Path
 from minimoe.backend import get_backend
 from minimoe.training.config import PretrainConfig, RunConfig, TrainConfig
 from minimoe.training.task import check_model, start_from
-from minimoe.training.values import parse_toml
+from minimoe.training.values import check_value, parse_toml, with_underscores
 
 KINDS = {"train": TrainConfig, "pretrain": PretrainConfig}
 KEYS = ("kind", "seeds", "tasks", "common", "rows", "tasks_options")
@@ -153,7 +153,11 @@ def _table(where: str, table) -> dict:
     """The keys of a run in one table, dashes read as underscores."""
     if not isinstance(table, dict):
         raise ValueError(f"{where}: {table!r} is not a table")
-    table = {key.replace("-", "_"): value for key, value in table.items()}
+    try:
+        table = with_underscores(table)
+        check_value("router_options", table.get("router_options", {}))
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
     for key in ("seed", "task", "seeds", "tasks"):
         if key in table:
             raise ValueError(f"{where} {key}: the grid sets it, with its lists of seeds and tasks")
@@ -175,12 +179,11 @@ def _list(where: str, values, kind: type, empty: bool = False) -> list:
 
 def _joined(*tables: dict) -> dict:
     """Later tables win; router options are joined key by key."""
-    whole: dict = {}
+    whole, options = {}, {}
     for table in tables:
-        options = table.get("router_options", {})
-        joined = {**whole.get("router_options", {}), **options} if isinstance(options, dict) else options
-        whole |= table | ({"router_options": joined} if joined else {})
-    return whole
+        whole |= table
+        options |= table.get("router_options", {})
+    return whole | ({"router_options": options} if options else {})
 
 
 def _check_folders(cells: list[Cell]) -> None:

@@ -74,6 +74,14 @@ def test_options_win_over_common_but_not_over_a_row_and_one_seed_stands_for_all(
     assert {c.threads for c in found.values()} == {2}
 
 
+ROW = {"rows": {"a": {}}, "tasks": ["sentiment"]}
+
+
+def test_router_options_on_the_command_line_are_a_table():
+    with pytest.raises(ValueError, match="^--set: router_options: 3 is not a table of KEY = VALUE"):
+        grid_cells(ROW, {"router_options": 3})
+
+
 def test_a_pretrain_grid_has_the_masked_language_model_for_a_task(tmp_path):
     (tmp_path / "g.toml").write_text(toml('[rows.dense]\nexperts = 0\ntext = ["a.txt"]', "pretrain", "[3]"))
     [cell] = read_grid(tmp_path / "g.toml")
@@ -96,7 +104,6 @@ def test_a_cell_is_found_by_its_name(grid):
         find_cell(cells, "sentiment")
 
 
-ROW = {"rows": {"a": {}}, "tasks": ["sentiment"]}
 WRONG = {
     "no rows": ({"tasks": ["sentiment"]}, "there are no rows"),
     "no tasks": ({"rows": {"a": {}}}, "tasks: there are none"),
@@ -126,6 +133,12 @@ WRONG = {
     "a row that is no table": (ROW | {"rows": {"a": 1}}, "rows: these are tables"),
     "a seed in common": (ROW | {"common": {"seed": 1}}, r"\[common\] seed: the grid sets it"),
     "a task in a row": (ROW | {"rows": {"a": {"task": "x"}}}, r"\[rows.a\] task: the grid sets it"),
+    "router options that are a number": (ROW | {"common": {"router_options": 3}, "rows": {"a": {"router_options": {}}}},
+                                         r"\[common\]: router_options: 3 is not a table of KEY = VALUE"),
+    "a key of common twice": (ROW | {"common": {"batch-size": 4, "batch_size": 8}},
+                              r"\[common\]: batch-size and batch_size are the same key; leave one of them out"),
+    "a row's key twice": (ROW | {"rows": {"a": {"batch_size": 4, "batch-size": 8}}},
+                          r"\[rows.a\]: batch_size and batch-size are the same key"),
     "a checkpoint that is missing": (ROW | {"common": {"init_from": "no/such"}}, "sentiment/a/0: no/such: there is no"),
     "an unusable backend": (ROW | {"common": {"backend": "abacus"}}, "sentiment/a/0: backend: 'abacus' is not one of"),
 }
@@ -138,7 +151,8 @@ def test_a_mistake_is_named(values, message):
 
 
 def test_the_file_is_named_with_the_mistake(tmp_path):
-    for text, message in (("rows = = 3", "TOML"), ("[rows.a]\n[rows.a]", "TOML"), ("", "there are no rows")):
+    for text, message in (("rows = = 3", "TOML"), ("[rows.a]\n[rows.a]", "TOML"), ("", "there are no rows"),
+                          ("[tasks_options]\n[tasks-options]", "tasks_options and tasks-options are the same key")):
         (tmp_path / "g.toml").write_text(text)
         with pytest.raises(ValueError, match=rf"g\.toml: .*{message}"):
             read_grid(tmp_path / "g.toml")
