@@ -75,6 +75,30 @@ def test_options_win_over_common_but_not_over_a_row_and_one_seed_stands_for_all(
 
 
 ROW = {"rows": {"a": {}}, "tasks": ["sentiment"]}
+EVERY = {"a": {"max_steps": 3, "router_options": {"jitter": 0.1}},
+         "b": {"max_steps": 4, "router_options": {"jitter": 0}}}
+USELESS = {
+    "a key of every row": ({"rows": EVERY}, {"max-steps": 5}, "--set max_steps"),
+    "a key of every task": ({"tasks_options": {"sentiment": {"lr": 0.1}}}, {"lr": 0.2}, "--set lr"),
+    "a key of the rows or the task": ({"rows": {"a": {"lr": 0.1}, "b": {"tasks": ["acceptability"]}},
+                                       "tasks_options": {"acceptability": {"lr": 0.3}}}, {"lr": 0.2}, "--set lr"),
+    "a router option of every row": ({"rows": EVERY}, {"router_options": {"jitter": 0.2}}, "--set router_options"),
+    "threads of every row": ({"rows": {"a": {"threads": 1}}}, {"threads": 2}, "--threads"),
+}
+
+
+@pytest.mark.parametrize("values, options, name", USELESS.values(), ids=USELESS.keys())
+def test_an_option_that_every_row_overrides_is_refused(values, options, name):
+    with pytest.raises(ValueError, match=f"^{name}: every row sets it itself, so that this changes nothing; leave it"):
+        grid_cells(ROW | values, options)
+
+
+def test_an_option_that_reaches_some_row_is_none_to_refuse():
+    some = ROW | {"rows": EVERY | {"c": {}}}
+    assert [c.config.max_steps for c in grid_cells(some, {"max_steps": 5})] == [3, 4, 5]
+    found = grid_cells(ROW | {"rows": EVERY}, {"router_options": {"jitter": 0.2, "gates": "renorm"}})
+    assert [c.config.router_options for c in found] == [{"jitter": 0.1, "gates": "renorm"},
+                                                        {"jitter": 0, "gates": "renorm"}]
 
 
 def test_router_options_on_the_command_line_are_a_table():
