@@ -15,9 +15,10 @@
     epochs = 5
     seeds = [0, 1]                        # in place of the grid's; a row's own win
 
-A cell's configuration is [common], then the task's options, then the row's keys; the later wins, tables of router
-options are joined. In `out` and `init_from`, {task}, {row} and {seed} stand for the cell's own: so a pretrain grid can
-keep its models and a train grid can start from them. Paths start at the current folder.
+A cell's configuration is [common], in which --set, --threads and --backend of `minimoe compare` win, then the task's
+options, then the row's keys; the later wins, tables of router options are joined. In `out` and `init_from`, {task},
+{row} and {seed} stand for the cell's own: so a pretrain grid can keep its models and a train grid can start from them.
+Paths start at the current folder.
 """
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ from pathlib import Path
 from minimoe.backend import get_backend
 from minimoe.training.config import PretrainConfig, RunConfig, TrainConfig
 from minimoe.training.task import check_model, start_from
-from minimoe.training.values import parse_toml
+from minimoe.training.values import check_value, parse_toml, with_underscores
 
 KINDS = {"train": TrainConfig, "pretrain": PretrainConfig}
 KEYS = ("kind", "seeds", "tasks", "common", "rows", "tasks_options")
@@ -58,9 +59,9 @@ class Cell:
 def read_grid(path, options: dict | None = None, seed: int | None = None) -> list[Cell]:
     """The cells of a grid file, seeds outermost, so that a part of them is a balanced grid.
 
-    options: keys of [common] that win over the file's; seed: the only one, in place of the file's lists. Every
-    configuration is checked. Raises ValueError with one line that names file and table or cell, OSError when there is
-    no file.
+    options: keys of [common] that win over the file's [common], not over its tasks' and rows'; seed: the only one, in
+    place of the file's lists. Every configuration is checked. Raises ValueError with one line that names file and table
+    or cell, also for an option that reaches no cell, OSError when there is no file.
     """
     try:
         values = parse_toml(Path(path).read_text(encoding="utf-8-sig"))
@@ -84,25 +85,27 @@ def grid_cells(values: dict, options: dict | None = None, seed: int | None = Non
         raise ValueError("tasks: a pretrain grid has none, its only task is the masked language model")
     seeds = _list("seeds", values.get("seeds", [0]), int)
     tasks = _list("tasks", values.get("tasks", []), str, empty=True) if kind == "train" else [NO_TASK]
-    common = _table("[common]", values.get("common", {})) | _table("--set", options or {})
+    common, options = _table("[common]", values.get("common", {})), _table("--set", options or {})
     by_task, seeds_of = {}, {}
     for task, keys in _tables("tasks_options", values.get("tasks_options", {})).items():
         where = f"[tasks_options.{task}]"
         seeds_of[task] = _list(f"{where} seeds", keys.get("seeds", seeds), int)
         by_task[task] = _table(where, {key: value for key, value in keys.items() if key != "seeds"})
-    cells = []
+    cells, tables = [], []
     for row, keys in _rows(values.get("rows", {})).items():
         where = f"[rows.{row}]"
         own_seeds = _list(f"{where} seeds", keys["seeds"], int) if "seeds" in keys else None
         own_tasks = _list(f"{where} tasks", keys.get("tasks", tasks), str) if kind == "train" else tasks
         own = ("seeds", "tasks") if kind == "train" else ("seeds",)
         keys = _table(where, {key: value for key, value in keys.items() if key not in own})
-        cells += [_cell(kind, task, row, number, _joined(common, by_task.get(task, {}), keys))
-                  for task in own_tasks
-                  for number in ([seed] if seed is not None else own_seeds or seeds_of.get(task, seeds))]
+        for task in own_tasks:
+            tables.append(_joined(by_task.get(task, {}), keys))
+            cells += [_cell(kind, task, row, number, _joined(common | options, tables[-1]))
+                      for number in ([seed] if seed is not None else own_seeds or seeds_of.get(task, seeds))]
     for task in by_task:
         if task not in {cell.task for cell in cells}:
             raise ValueError(f"[tasks_options.{task}]: no row has the task {task!r}")
+    _check_options(options, common, tables)
     _check_folders(cells)
     seeds = list(dict.fromkeys([*seeds, *(cell.seed for cell in cells)]))
     tasks = list(dict.fromkeys(cell.task for cell in cells))
@@ -153,7 +156,11 @@ def _table(where: str, table) -> dict:
     """The keys of a run in one table, dashes read as underscores."""
     if not isinstance(table, dict):
         raise ValueError(f"{where}: {table!r} is not a table")
-    table = {key.replace("-", "_"): value for key, value in table.items()}
+    try:
+        table = with_underscores(table)
+        check_value("router_options", table.get("router_options", {}))
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
     for key in ("seed", "task", "seeds", "tasks"):
         if key in table:
             raise ValueError(f"{where} {key}: the grid sets it, with its lists of seeds and tasks")
@@ -175,12 +182,20 @@ def _list(where: str, values, kind: type, empty: bool = False) -> list:
 
 def _joined(*tables: dict) -> dict:
     """Later tables win; router options are joined key by key."""
-    whole: dict = {}
+    whole, options = {}, {}
     for table in tables:
-        options = table.get("router_options", {})
-        joined = {**whole.get("router_options", {}), **options} if isinstance(options, dict) else options
-        whole |= table | ({"router_options": joined} if joined else {})
-    return whole
+        whole |= table
+        options |= table.get("router_options", {})
+    return whole | ({"router_options": options} if options else {})
+
+
+def _check_options(options: dict, common: dict, tables: list[dict]) -> None:
+    """Every option must change a cell. tables: what each row sets itself, with the options of each of its tasks."""
+    for key in options:
+        if all(key in own and _joined(common, own)[key] == _joined(common | options, own)[key] for own in tables):
+            name = f"--{key}" if key in ("threads", "backend") else f"--set {key}"
+            raise ValueError(f"{name}: every row sets it itself, so that this changes nothing; leave it out or change "
+                             "the rows")
 
 
 def _check_folders(cells: list[Cell]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from minimoe.files import write_json
 from minimoe.study.grid import KINDS, Cell, whole_config
+from minimoe.study.result_file import read_result
 
 PATHS = ("data_dir", "init_from", "text", "held_out")           # kept as names: where they lie is nobody's business
 FREE = ("out", "save_every")                                    # do not move a result
@@ -34,17 +35,15 @@ def stored(folder, cell: Cell) -> dict | None:
     """The cell's result in `folder`, None when it has not been run. Raises ValueError, naming the cell, when the file
     there is no result, or that of another configuration."""
     path = Path(folder) / cell.file
-    if not path.is_file():
+    if not path.exists():
         return None
     advice = f"; give another --out or remove {path}"
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        then = result["config"]
-        result["score"].hex()
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f"{cell.name}: its file is not a result of minimoe{advice}") from None
+        result = read_result(path, whole=False)
+    except ValueError as error:
+        raise ValueError(f"{cell.name}: its file is not a result of minimoe{advice} ({error})") from None
     for key, now in recorded(whole_config(cell)).items():
-        before = then.get(key, _default(cell, key))
+        before = result["config"].get(key, _default(cell, key))
         if before != now:
             raise ValueError(f"{cell.name} is there already with {key} {before!r}, the grid has {now!r}{advice}")
     return result

@@ -1,7 +1,6 @@
 """The result files of one or several grids, gathered into rows: one row is one configuration over its seeds."""
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,12 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from minimoe.moe.controls import split_controls
+from minimoe.study.result_file import read_result
 
 ROLES = ("dense", "fixed", "control", "own", "importance")      # the order of every table and figure
 BLIND = ("uniform", "random", "router_entropy")                 # measures that no attention went into
-KEYS = ("task", "row", "kind", "metric", "metrics", "mean_experts_per_token", "k_per_layer", "load_cv", "dropped",
-        "flops_per_token", "tokens_per_second", "parameters", "deciding", "by_frequency", "example", "commit", "source",
-        "machine", "minimoe")
 HERE = ""                                                       # the grid of result files that lie in no sub-folder
 
 
@@ -129,9 +126,15 @@ def read_rows(folder) -> list[Row]:
     Sorted by grid, task, role and name. Raises ValueError, naming the file, for one that is no result.
     """
     found: dict[tuple[str, str, str], list[dict]] = {}
+    common: dict[tuple, object] = {}
     for path in sorted([*Path(folder).glob("*--*--*.json"), *Path(folder).glob("*/*--*--*.json")]):
         result = _read(path)
         grid = path.parent.name if path.parent != Path(folder) else HERE
+        for key, value in _in_common(grid, result).items():
+            if common.setdefault(key, value) != value:
+                what, group, *_ = key
+                raise ValueError(f"{path}: its {what} are not those of other results of its {group}; remove what is "
+                                 "wrong and run the cell again")
         found.setdefault((grid, result["task"], result["row"]), []).append(result)
     rows = [Row(*key, tuple(sorted(results, key=lambda result: result["seed"]))) for key, results in found.items()]
     return sorted(rows, key=lambda row: (row.grid, row.task, ROLES.index(row.role), row.name))
@@ -147,11 +150,13 @@ def groups(rows: list[Row]) -> list[list[Row]]:
 
 def _read(path: Path) -> dict:
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        result["score"].hex(), result["seed"].bit_length(), result["config"]["router_options"].items()
-        missing = [key for key in KEYS if key not in result]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f"{path}: this is not a result of minimoe compare; remove it") from None
-    if missing:
-        raise ValueError(f"{path}: it has no {missing[0]}, another minimoe wrote it; remove it and run the cell again")
-    return result
+        return read_result(path, whole=True)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; remove it and run the cell again") from None
+
+
+def _in_common(grid: str, result: dict) -> dict[tuple, object]:
+    """What every result of a task, and of a row, must share to stand in one table."""
+    task, row = (grid, result["task"]), result["row"]
+    return {("metrics", "task", *task): (result["kind"], result["metric"], result["metrics"].keys()),
+            ("layers", "row", *task, row): [len(layer) for layer in result["k_per_layer"]]}

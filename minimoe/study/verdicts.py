@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from minimoe.study.comparisons import Comparison
+from minimoe.study.result_file import are_scores
 from minimoe.study.rows import Row, groups
 
 CONSTANT, BAG, UNIGRAM = "best constant answer", "bag of n-grams", "guessing by frequency"
@@ -17,11 +19,12 @@ def read_marks(folder) -> dict:
     folder up; empty where there is none. Raises ValueError, naming the file, for anything else in it."""
     for path in (Path(folder) / "marks.json", Path(folder).absolute().parent / "marks.json"):
         if path.is_file():
-            try:
-                return {task: {CONSTANT: found["constant"]["score"], BAG: found["bag"]["score"]}
-                        for task, found in json.loads(path.read_text(encoding="utf-8")).items()}
-            except (ValueError, KeyError, TypeError, AttributeError):
-                raise ValueError(f"{path}: these are no marks; make them again with benchmarks/marks.py") from None
+            with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                measured = {task: {CONSTANT: found["constant"]["score"], BAG: found["bag"]["score"]}
+                            for task, found in json.loads(path.read_text(encoding="utf-8")).items()}
+                if all(map(are_scores, measured.values())):
+                    return measured
+            raise ValueError(f"{path}: these are no marks; make them again with benchmarks/marks.py")
     return {}
 
 

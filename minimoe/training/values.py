@@ -54,7 +54,7 @@ def _is_text(value) -> bool:
 
 
 def parse_toml(text: str) -> dict:
-    """The keys of a TOML text, dashes read as underscores. Raises ValueError with the line that is wrong."""
+    """The keys of a TOML text, dashes read as underscores. Raises ValueError with the line or the key that is wrong."""
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -63,7 +63,17 @@ def parse_toml(text: str) -> dict:
         raise ValueError(f"TOML: a number has more than {sys.get_int_max_str_digits()} digits") from None
     except RecursionError:
         raise ValueError("TOML: brackets are nested too deeply") from None
-    return {key.replace("-", "_"): value for key, value in values.items()}
+    return with_underscores(values)
+
+
+def with_underscores(table: dict) -> dict:
+    """The table with the dashes in its keys read as underscores. Raises ValueError where that makes one key of two."""
+    names: dict[str, str] = {}
+    for key in table:
+        before = names.setdefault(key.replace("-", "_"), key)
+        if before != key:
+            raise ValueError(f"{before} and {key} are the same key; leave one of them out")
+    return {name: table[key] for name, key in names.items()}
 
 
 def write_toml(values: dict) -> str:

@@ -74,6 +74,38 @@ def test_options_win_over_common_but_not_over_a_row_and_one_seed_stands_for_all(
     assert {c.threads for c in found.values()} == {2}
 
 
+ROW = {"rows": {"a": {}}, "tasks": ["sentiment"]}
+EVERY = {"a": {"max_steps": 3, "router_options": {"jitter": 0.1}},
+         "b": {"max_steps": 4, "router_options": {"jitter": 0}}}
+USELESS = {
+    "a key of every row": ({"rows": EVERY}, {"max-steps": 5}, "--set max_steps"),
+    "a key of every task": ({"tasks_options": {"sentiment": {"lr": 0.1}}}, {"lr": 0.2}, "--set lr"),
+    "a key of the rows or the task": ({"rows": {"a": {"lr": 0.1}, "b": {"tasks": ["acceptability"]}},
+                                       "tasks_options": {"acceptability": {"lr": 0.3}}}, {"lr": 0.2}, "--set lr"),
+    "a router option of every row": ({"rows": EVERY}, {"router_options": {"jitter": 0.2}}, "--set router_options"),
+    "threads of every row": ({"rows": {"a": {"threads": 1}}}, {"threads": 2}, "--threads"),
+}
+
+
+@pytest.mark.parametrize("values, options, name", USELESS.values(), ids=USELESS.keys())
+def test_an_option_that_every_row_overrides_is_refused(values, options, name):
+    with pytest.raises(ValueError, match=f"^{name}: every row sets it itself, so that this changes nothing; leave it"):
+        grid_cells(ROW | values, options)
+
+
+def test_an_option_that_reaches_some_row_is_none_to_refuse():
+    some = ROW | {"rows": EVERY | {"c": {}}}
+    assert [c.config.max_steps for c in grid_cells(some, {"max_steps": 5})] == [3, 4, 5]
+    found = grid_cells(ROW | {"rows": EVERY}, {"router_options": {"jitter": 0.2, "gates": "renorm"}})
+    assert [c.config.router_options for c in found] == [{"jitter": 0.1, "gates": "renorm"},
+                                                        {"jitter": 0, "gates": "renorm"}]
+
+
+def test_router_options_on_the_command_line_are_a_table():
+    with pytest.raises(ValueError, match="^--set: router_options: 3 is not a table of KEY = VALUE"):
+        grid_cells(ROW, {"router_options": 3})
+
+
 def test_a_pretrain_grid_has_the_masked_language_model_for_a_task(tmp_path):
     (tmp_path / "g.toml").write_text(toml('[rows.dense]\nexperts = 0\ntext = ["a.txt"]', "pretrain", "[3]"))
     [cell] = read_grid(tmp_path / "g.toml")
@@ -96,7 +128,6 @@ def test_a_cell_is_found_by_its_name(grid):
         find_cell(cells, "sentiment")
 
 
-ROW = {"rows": {"a": {}}, "tasks": ["sentiment"]}
 WRONG = {
     "no rows": ({"tasks": ["sentiment"]}, "there are no rows"),
     "no tasks": ({"rows": {"a": {}}}, "tasks: there are none"),
@@ -126,6 +157,12 @@ WRONG = {
     "a row that is no table": (ROW | {"rows": {"a": 1}}, "rows: these are tables"),
     "a seed in common": (ROW | {"common": {"seed": 1}}, r"\[common\] seed: the grid sets it"),
     "a task in a row": (ROW | {"rows": {"a": {"task": "x"}}}, r"\[rows.a\] task: the grid sets it"),
+    "router options that are a number": (ROW | {"common": {"router_options": 3}, "rows": {"a": {"router_options": {}}}},
+                                         r"\[common\]: router_options: 3 is not a table of KEY = VALUE"),
+    "a key of common twice": (ROW | {"common": {"batch-size": 4, "batch_size": 8}},
+                              r"\[common\]: batch-size and batch_size are the same key; leave one of them out"),
+    "a row's key twice": (ROW | {"rows": {"a": {"batch_size": 4, "batch-size": 8}}},
+                          r"\[rows.a\]: batch_size and batch-size are the same key"),
     "a checkpoint that is missing": (ROW | {"common": {"init_from": "no/such"}}, "sentiment/a/0: no/such: there is no"),
     "an unusable backend": (ROW | {"common": {"backend": "abacus"}}, "sentiment/a/0: backend: 'abacus' is not one of"),
 }
@@ -138,7 +175,8 @@ def test_a_mistake_is_named(values, message):
 
 
 def test_the_file_is_named_with_the_mistake(tmp_path):
-    for text, message in (("rows = = 3", "TOML"), ("[rows.a]\n[rows.a]", "TOML"), ("", "there are no rows")):
+    for text, message in (("rows = = 3", "TOML"), ("[rows.a]\n[rows.a]", "TOML"), ("", "there are no rows"),
+                          ("[tasks_options]\n[tasks-options]", "tasks_options and tasks-options are the same key")):
         (tmp_path / "g.toml").write_text(text)
         with pytest.raises(ValueError, match=rf"g\.toml: .*{message}"):
             read_grid(tmp_path / "g.toml")

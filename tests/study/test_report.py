@@ -182,8 +182,16 @@ def test_marks_come_from_the_file_beside_or_above_and_else_from_the_results(tmp_
     (tmp_path / "marks.json").write_text(json.dumps(found))
     measured = read_marks(tmp_path / "grid")
     assert measured == read_marks(tmp_path) and marks_of(rows, measured)["bag of n-grams"] == 0.75
-    (tmp_path / "marks.json").write_text('{"sentiment": 0.5}')
-    with pytest.raises(ValueError, match="marks.json: these are no marks"):
+
+
+BAD_MARKS = ['{"sentiment": 0.5}', "[", "[" * 100_000, *(
+    f'{{"sentiment": {{"constant": {{"score": 0.5}}, "bag": {{"score": {score}}}}}}}' for score in ('"high"', "NaN"))]
+
+
+@pytest.mark.parametrize("text", BAD_MARKS, ids=["no tables", "no JSON", "brackets", "a text", "nan"])
+def test_a_file_that_holds_no_marks_is_named(tmp_path, text):
+    (tmp_path / "marks.json").write_text(text)
+    with pytest.raises(ValueError, match="marks.json: these are no marks; make them again with"):
         read_marks(tmp_path)
 
 
