@@ -14,7 +14,7 @@ from pathlib import Path
 from minimoe import __version__
 from minimoe.files import check_writable
 from minimoe.training.config import PretrainConfig, RunConfig, TrainConfig
-from minimoe.training.values import check_value, parse_toml
+from minimoe.training.values import check_value, parse_toml, with_underscores
 
 MODEL_WORDS = "folder written by `minimoe train --out`"
 GRID = """a grid, task x row x seed, every cell one run of `train` (or, with kind = "pretrain", of `pretrain`):
@@ -89,16 +89,13 @@ def parse(argv: list[str]) -> tuple[str, dict]:
     values = vars(build_parser().parse_args(argv))
     command = values.pop("command")
     known = values.pop("known")
-    for table in ("router_options", "common"):      # given as pairs
-        if table in values:
-            values[table] = dict(values[table])
     config = values.pop("config", None)
-    if config is not None:
-        found = read_config(config, known)
-        for table in ("router_options", "common"):
-            if table in values and isinstance(found.get(table), dict):
-                values[table] = found[table] | values[table]
-        values = found | values
+    found = {} if config is None else read_config(config, known)
+    for table, cleaned in (("router_options", dict), ("common", with_underscores)):
+        if table in values:                         # given as pairs
+            kept = found.get(table, {})
+            values[table] = (cleaned(kept) if isinstance(kept, dict) else {}) | cleaned(dict(values[table]))
+    values = found | values
     for name, value in values.items():
         if name in known and not known[name] and name != "jobs":        # a switch is one already; `compare` checks jobs
             check_value(name, value)
@@ -182,7 +179,8 @@ def build_parser() -> Parser:
     compare.add_argument("--cell", metavar="TASK/ROW/SEED", help="run this one, again if it has a result: is it equal?")
     compare.add_argument("--report", action="store_true", help="write tables and figures; without a grid, only those")
     compare.add_argument("--set", dest="common", action="append", type=key_value, metavar="KEY=VALUE",
-                         help="a key of the grid's [common], as in data_dir=glue; repeatable; wins over the file")
+                         help="a key of the grid's [common], as in data_dir=glue; repeatable; wins over the file's, not "
+                              "over those of a task or row")
 
     add(commands, "gradcheck", "compare every operation's gradient with finite differences")
     add(commands, "info", "what is installed and usable here")

@@ -4,7 +4,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -95,16 +94,26 @@ def _stop(processes: list) -> None:
 def _work(answer, run, cell: Cell) -> None:
     """What a process does: one cell. It ends with its parent, and leaves Ctrl-C to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))           # so that half-written files are cleared away
+    signal.signal(signal.SIGTERM, _end)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         with warnings.catch_warnings(record=True) as found:
             warnings.simplefilter("default")
             result = run(cell)
         answer.send((result, None, tuple(dict.fromkeys(str(w.message) for w in found))))
-    except Exception as error:
+    except _Ended:
+        raise
+    except (Exception, SystemExit) as error:        # sys.exit: of a router of one's own
         lines = str(error).strip().splitlines() or ["no message"]
         answer.send((None, f"{type(error).__name__}: {lines[-1]}", ()))
+
+
+class _Ended(SystemExit):
+    """The grid stops; on the way out half-written files are cleared away."""
+
+
+def _end(*_) -> None:
+    raise _Ended(1)
 
 
 def _end_with_parent() -> None:

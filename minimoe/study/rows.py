@@ -135,7 +135,11 @@ def read_rows(folder) -> list[Row]:
                 what, group, *_ = key
                 raise ValueError(f"{path}: its {what} are not those of other results of its {group}; remove what is "
                                  "wrong and run the cell again")
-        found.setdefault((grid, result["task"], result["row"]), []).append(result)
+        row = found.setdefault((grid, result["task"], result["row"]), [])
+        if any(other["seed"] == result["seed"] for other in row):
+            raise ValueError(f"{path}: there is another result of {result['task']}/{result['row']}/{result['seed']}; "
+                             "remove one of them")
+        row.append(result)
     rows = [Row(*key, tuple(sorted(results, key=lambda result: result["seed"]))) for key, results in found.items()]
     return sorted(rows, key=lambda row: (row.grid, row.task, ROLES.index(row.role), row.name))
 

@@ -270,3 +270,9 @@ def test_a_mistake_is_one_line_with_status_2_before_any_cell_runs(capsys, tmp_pa
     assert status == 2 and out == "" and message in err, err
     assert err.startswith("minimoe: ") and len(err.splitlines()) == 1 and "Traceback" not in err
     assert stub.asked == [] and files(tmp_path) == before
+
+
+def test_an_option_wins_over_the_same_key_of_a_configuration_however_it_is_written(tmp_path):
+    (tmp_path / "c.toml").write_text("[common]\nbatch-size = 8\nepochs = 2\n", encoding="utf-8")
+    argv = ["compare", "g.toml", "--config", str(tmp_path / "c.toml"), "--set", "batch_size=5"]
+    assert cli.parse(argv)[1]["common"] == {"batch_size": 5, "epochs": 2}

@@ -1,5 +1,6 @@
 """Grids and data small enough for a test, and stand-ins for a run; importable, as a fresh process needs them."""
 import os
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -53,6 +54,13 @@ def write_text(path: Path, n=200) -> Path:
 # runs that are none
 def seed_and_process(cell) -> dict:
     return {"score": cell.seed / 10, "process": os.getpid(), "threads": os.environ["OPENBLAS_NUM_THREADS"]}
+
+
+def leave_on_seed_1(cell):
+    """A router of one's own that ends the program, and says that all is well."""
+    if cell.seed == 1:
+        sys.exit(0)
+    return {"score": 0.5}
 
 
 def fail_on_seed_1(cell) -> dict:

@@ -44,6 +44,11 @@ def test_a_failing_cell_says_why_and_the_others_go_on():
     assert found[0].result == found[2].result == {"score": 0.5}
 
 
+def test_a_cell_that_ends_the_program_is_a_failing_cell():
+    found = {o.cell.seed: o for o in run_cells(grids.cells(2), 1, grids.leave_on_seed_1)}
+    assert found[1].error == "SystemExit: 0" and found[0].result == {"score": 0.5}
+
+
 def test_a_process_that_dies_is_a_failing_cell():
     found = {o.cell.seed: o for o in run_cells(grids.cells(3), 2, grids.die_on_seed_1)}
     assert found[1].error == "its process ended with status 7 and said nothing; out of memory?"

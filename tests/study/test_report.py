@@ -70,6 +70,14 @@ def test_a_damaged_file_is_named_in_one_line(tmp_path, text):
         read_rows(tmp_path)
 
 
+def test_a_copy_of_a_result_is_refused(tmp_path):
+    write(tmp_path, result("budget", 0, 0.5))
+    whole = (tmp_path / "sentiment--budget--0.json").read_text(encoding="utf-8")
+    (tmp_path / "sentiment--budget--0 (copy).json").write_text(whole, encoding="utf-8")
+    with pytest.raises(ValueError, match="there is another result of sentiment/budget/0; remove one of them"):
+        read_rows(tmp_path)
+
+
 def test_a_file_without_a_key_of_the_report_says_which(tmp_path):
     found = result("budget", 0, 0.5)
     del found["load_cv"]
