@@ -179,8 +179,8 @@ def build_parser() -> Parser:
     compare.add_argument("--cell", metavar="TASK/ROW/SEED", help="run this one, again if it has a result: is it equal?")
     compare.add_argument("--report", action="store_true", help="write tables and figures; without a grid, only those")
     compare.add_argument("--set", dest="common", action="append", type=key_value, metavar="KEY=VALUE",
-                         help="a key of the grid's [common], as in data_dir=glue; repeatable; wins over the file's, not "
-                              "over those of a task or row")
+                         help="a key of the grid's [common], as in data_dir=glue; repeatable; wins over the file's, "
+                              "not over those of a task or row")
 
     add(commands, "gradcheck", "compare every operation's gradient with finite differences")
     add(commands, "info", "what is installed and usable here")
