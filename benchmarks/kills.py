@@ -33,11 +33,11 @@ WORDS = "the cat sat on a mat while one dog ran to some big old red house by nig
 
 
 def pretrain(folder: Path) -> list[str]:
-    """The command that trains a language model on a small text, which is written to `folder`."""
+    """The command that trains a language model on a small text, which is written to `folder`, on two threads."""
     starts = np.random.default_rng(0).integers(0, len(WORDS), 1500)
     lines = [" ".join(WORDS[(start + i) % len(WORDS)] for i in range(12)) for start in starts]
     (folder / "text.txt").write_text("\n".join(lines), encoding="utf-8")
-    return [*MINIMOE, "pretrain", *SIZES, "--epochs", "4", "--text", str(folder / "text.txt")]
+    return [*MINIMOE, "pretrain", *SIZES, "--threads", "2", "--epochs", "4", "--text", str(folder / "text.txt")]
 
 
 def kill_and_resume(command: list[str], folder: Path, kills: int, seed: int = 0) -> dict:
