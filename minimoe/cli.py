@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import warnings
 from dataclasses import fields
@@ -42,8 +43,11 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command and answers with its exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:                          # closed by the caller, as in 2>&-
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  for as long as we run
+        elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")    # a cp1252 console cannot show every word
     with warnings.catch_warnings():
         # numbers that leave the finite ones end in an error that names the layer; NumPy's word for it says less

@@ -100,6 +100,8 @@ class RunConfig:
 
     @classmethod
     def from_dict(cls: type[Run], values: dict) -> Run:
+        if not isinstance(values, dict):
+            raise ValueError(f"{cls.__name__}: {values!r:.60} is not a table of KEY = VALUE")
         keys = [f.name for f in fields(cls)]
         for key in values:
             if key not in keys:

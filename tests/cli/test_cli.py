@@ -213,3 +213,11 @@ def test_a_cp1252_console_shows_something_sensible():
 def test_python_dash_m_minimoe_is_the_command(tmp_path):
     found = subprocess.run([sys.executable, "-m", "minimoe", "train", "--epochs", "0"], capture_output=True, text=True)
     assert found.returncode == 2 and found.stderr.startswith("minimoe: epochs: 0 is not an integer of at least 1")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="2>&- is of POSIX shells")
+def test_it_works_where_the_caller_closed_both_outputs(tmp_path):
+    command = [sys.executable, "-m", "minimoe", "predict", "a film", "--json", str(tmp_path / "f.json")]
+    done = subprocess.run(["sh", "-c", '"$@" >&- 2>&-', "sh", *command],
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert done.returncode == 0 and "prediction" in json.loads((tmp_path / "f.json").read_text())

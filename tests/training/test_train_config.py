@@ -91,3 +91,9 @@ def test_texts_beyond_ascii_and_empty_options_survive_toml():
 def test_a_pretraining_configuration_comes_back_equal():
     config = PretrainConfig(text=("a.txt", "b.txt"), held_out=("c.txt",))
     assert PretrainConfig.from_toml(config.to_toml()) == config == PretrainConfig.from_json(config.to_json())
+
+
+@pytest.mark.parametrize("text", ["3", "null", "[1, 2]", '"seed"'])
+def test_json_that_is_no_table_is_refused(text):
+    with pytest.raises(ValueError, match="TrainConfig: .* is not a table of KEY = VALUE"):
+        TrainConfig.from_json(text)
