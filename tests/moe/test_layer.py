@@ -99,3 +99,10 @@ def test_a_router_of_another_size_is_refused():
 def test_experts_are_drawn_independently():
     w1 = MoELayer(8, 8, 4, "switch", rng=0).experts.w1.data
     assert not any(np.array_equal(w1[a], w1[b]) for a in range(4) for b in range(a))
+
+
+@pytest.mark.parametrize("sizes, match", [((4, 0, 2), "d_ff is 0"), ((4, 2.5, 2), "d_ff is 2.5"),
+                                          ((0, 3, 2), "d_model is 0")])
+def test_sizes_that_make_no_experts_are_refused(sizes, match):
+    with pytest.raises(ValueError, match=match):
+        MoELayer(*sizes, "switch", rng=0)

@@ -78,6 +78,7 @@ def test_the_state_of_other_groups_is_refused():
 
 @pytest.mark.parametrize("make, match", [
     (lambda o: Constant(o, -1), "Constant: warmup_steps is -1"),
+    (lambda o: Constant(o, math.inf), "Constant: warmup_steps is inf"),
     (lambda o: InverseSqrt(o, float("nan")), "InverseSqrt: warmup_steps is nan"),
     (lambda o: InverseSqrt(o, 0), "InverseSqrt: warmup_steps is 0"),
     (lambda o: WarmupLinear(o, 5, 4), "WarmupLinear: total_steps is 4"),
