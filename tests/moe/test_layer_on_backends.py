@@ -80,3 +80,10 @@ def test_a_hundred_budgets_are_the_same_to_the_last_expert(backend):
                                  mean_experts=mean)
         np.testing.assert_array_equal(to_host(found), allocate_experts(importance, mask, 8, "budget",
                                                                        mean_experts=mean))
+
+
+def test_a_ban_may_lie_on_the_device(backend):
+    ban = np.array([False, True, False, False])
+    on_device = everything("switch", backend, np.float64, ban=to_backend(ban, backend))
+    on_host = everything("switch", backend, np.float64, ban=ban)
+    assert on_device[2] == on_host[2] and on_host[2]["expert_load"][1] == 0
