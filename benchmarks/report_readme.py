@@ -24,6 +24,7 @@ from minimoe.study.verdicts import decisive_of, evidence, overall, read_marks
 
 ROOT = Path(__file__).parents[1]
 PLANNED = ("builtin", "words", "glue")              # what was to be measured was fixed before anything was
+MEAN = 2                                            # experts per word of the rows whose scores README.md lists
 BEGIN, END = "<!-- results:start -->", "<!-- results:end -->"
 
 
@@ -35,7 +36,8 @@ def section(results: Path, rows: list[Row]) -> str:
     if planned:
         decisive = decisive_of(planned, compare_rows(planned), measured)
         parts += [overall(decisive), *([decisive_table(decisive)] if decisive else []),
-                  "Scores, mean ± sample standard deviation over seeds:", scores_overview(planned, measured),
+                  "Scores, mean ± sample standard deviation over seeds (budgets of other means are in the reports):",
+                  scores_overview([row for row in planned if row.config["mean_experts"] in (None, MEAN)], measured),
                   "\n".join(f"- {group[0].group}: {evidence(group, measured)}" for group in groups(planned))]
     if further:
         parts += [f"Further rows and attempts to do better ({', '.join(grids_of(further))}). "

@@ -12,7 +12,7 @@ from minimoe.study.tables import read_rows_csv
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "study"))
 from grids import write_glue  # noqa: E402
-from made_results import write_rows  # noqa: E402
+from made_results import ROWS, result, write, write_rows  # noqa: E402
 
 
 @pytest.fixture
@@ -27,6 +27,7 @@ def published(tmp_path, script):
     """Results, a README with its two marks, and the call that publishes."""
     results, readme, shipped = tmp_path / "results", tmp_path / "README.md", tmp_path / "package" / "rows.csv"
     write_rows(results / "builtin", {"shuffled": [0.7, 0.75, 0.8], "budget": [0.72, 0.75, 0.79]})
+    write(results / "builtin", result("budget4", 0, 0.6, config=ROWS["budget"][0] | {"mean_experts": 4}))
     readme.write_text("before\n<!-- results:start -->\nold\n<!-- results:end -->\nafter\n", encoding="utf-8")
     options = ["--results", str(results), "--readme", str(readme), "--shipped", str(shipped)]
     return results, readme, shipped, lambda *more: script("report_readme").main([*options, *more])
@@ -42,7 +43,9 @@ def test_one_command_writes_report_readme_and_shipped_rows(published, capsys):
     assert "| sentiment (builtin) | accuracy | 3 | 0.500 | 0.750 ± 0.050 | 0.753 ± 0.035 |" in text
     assert "[builtin](benchmarks/results/builtin/report.md)" in text and "Further rows" not in text
     assert "- sentiment (builtin): Every row's mean beats the mark (best constant answer 0.500" in text
-    assert [row["row"] for row in read_rows_csv(shipped.read_text(encoding="utf-8"))] == ["shuffled", "budget"]
+    assert "budget4" not in text                    # of another mean
+    assert [row["row"] for row in read_rows_csv(shipped.read_text(encoding="utf-8"))] == [
+        "shuffled", "budget", "budget4"]
     listed = capsys.readouterr().out.splitlines()
     assert str(results / "builtin" / "report.md") in listed and all(Path(path).is_file() for path in listed)
 
