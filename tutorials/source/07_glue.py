@@ -887,8 +887,8 @@ assert all(abs(run.evaluation.mean_experts_per_token - 2) < 0.04 for arm in runs
 #
 # We ran such grids (`benchmarks/grids`), and their results come with the library. Below is the decisive comparison,
 # every row minus its own shuffled control, on the built-in tasks: rows called *ceil* are the paper's rule as it is
-# read, *budget* ones have the mean number of experts in their name, and *colmax* counts the looks *at* a word. Dots
-# are seeds.
+# read (it fixes no mean, so its control may compute a little more or less), *budget* ones have the mean number of
+# experts in their name, and *colmax* counts the looks *at* a word. Dots are seeds.
 
 # %%
 shipped = {(row["grid"], row["task"], row["row"]): row for row in load_results()}
