@@ -23,6 +23,7 @@ from minimoe.data import batching
 from minimoe.data.tokenizer import WordTokenizer
 from minimoe.models import SequenceClassifier
 from minimoe.training import TrainConfig, loop, task, trainer
+from minimoe.training.log import Log
 from minimoe.training.loop import Loop
 
 RUNS = {"the task's own model": {}, "a model of the size for GLUE": {"d_model": 128, "d_ff": 512}}
@@ -33,7 +34,7 @@ FUNCTIONS = {
     "tokenizer": [(task, "encode_dataset"), (WordTokenizer, "train")],
     "batches": [(batching, "make_batch"), (batching, "batch_order"), (trainer, "make_batch"), (trainer, "batch_order")],
     "metrics": [(trainer, "evaluate"), (trainer, "score")],
-    "progress bar and log": [(Loop, "_bar"), (Loop, "_log"), (tqdm, "update"), (tqdm, "set_postfix_str")],
+    "progress bar and log": [(Loop, "_bar"), (Log, "add"), (tqdm, "update"), (tqdm, "set_postfix_str")],
     "model, forward": [(SequenceClassifier, "forward")],
 }
 ASIDE = ("data made", "tokenizer", "batches", "metrics", "progress bar and log")
