@@ -28,9 +28,8 @@ MEAN = 2                                            # experts per word of the ro
 BEGIN, END = "<!-- results:start -->", "<!-- results:end -->"
 
 
-def section(results: Path, rows: list[Row]) -> str:
+def section(rows: list[Row], measured: dict) -> str:
     """What README.md says between its marks: the planned grids in tables, of the others what they say together."""
-    measured = read_marks(results)
     planned, further = ([row for row in rows if (row.grid in PLANNED) == wanted] for wanted in (True, False))
     parts = []
     if planned:
@@ -62,13 +61,14 @@ def main(arguments=None) -> int:
         rows = read_rows(options.results)
         if not rows:
             raise ValueError(f"{options.results}: there are no results here; run minimoe compare first")
-        wanted = replaced(text, BEGIN, END, section(options.results, rows))
+        measured = read_marks(options.results)
+        wanted = replaced(text, BEGIN, END, section(rows, measured))
         if options.check:
             print(f"{options.readme}: {'as the results say' if text == wanted else 'is not what the results say'}")
             return int(text != wanted)
         written = [path for grid in grids_of(rows) for path in write_report(options.results / grid)]
         options.shipped.parent.mkdir(parents=True, exist_ok=True)
-        write_text(options.shipped, csv_text(row_records(rows, read_marks(options.results))))
+        write_text(options.shipped, csv_text(row_records(rows, measured)))
         write_text(options.readme, wanted)
     except (OSError, ValueError, ImportError) as error:
         print(f"report_readme.py: {error}", file=sys.stderr)

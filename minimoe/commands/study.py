@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from minimoe.files import check_writable, write_json
+from minimoe.files import write_json
 from minimoe.study.cells import check_data
 from minimoe.study.estimate import estimate_seconds
 from minimoe.study.grid import Cell, find_cell, read_grid
@@ -24,7 +24,6 @@ def compare(grid=None, out=None, jobs=None, dry_run=False, cell=None, report=Fal
         raise ValueError("compare needs --out, the folder for the results")
     if jobs is not None and not (type(jobs) is int and jobs >= 1):
         raise ValueError(f"--jobs {jobs} is not an integer of at least 1")
-    check_writable(json)
     if grid is None:
         if not report or cell or dry_run:
             raise ValueError("compare needs a grid, a TOML file; only --report does without")

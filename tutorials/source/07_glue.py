@@ -934,8 +934,8 @@ for (grid, task, name), row in shipped.items():
 
 # %% [markdown]
 # Under `rowmax`, the rule as it is read, the deciding words get *fewer* experts than the others; under `colmax` they
-# get more. The README says under *Does it help?* what all our grids say together, with the real tasks and the masked
-# language model, and `benchmarks/results` holds every number.
+# get more. The README says under *Does it help?* what all grids that were run say together, and `benchmarks/results`
+# holds every number.
 
 # %%
 folder.cleanup()
